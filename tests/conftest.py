@@ -263,6 +263,7 @@ SLOW = (
     "tables/lake/test_asking.py::test_days_are_those_of_utc_wherever_the_machine_is",
     "tables/lake/test_asking.py::test_every_way_gives_the_same_rows",
     "tables/lake/test_bars.py",
+    "tables/lake/test_panel.py",
     "tables/lake/test_paths.py",
     "tables/lake/test_relocation.py::test_it_may_be_killed_at_every_step",
     "tables/lake/test_relocation.py::test_other_engines_read_every_version_of_the_copy",

@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.tables import ingest, layouts, scans
+from benchmarks.tables import ingest, layouts, panels, scans
 
-_PARTS = {"ingest": ingest.run, "scans": scans.run, "layouts": layouts.run}
+_PARTS = {"ingest": ingest.run, "scans": scans.run, "panels": panels.run, "layouts": layouts.run}
 _RESULTS = Path(__file__).parents[1] / "results"
 
 
 def main() -> None:
     """Run the parts named, or all but `layouts`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*_PARTS, []], help="[default: ingest scans]")
+    known = [*_PARTS, []]
+    parser.add_argument("parts", nargs="*", choices=known, help="[default: all but layouts]")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="whether it works; no figures")
     parser.add_argument("--root", type=Path, help="keep archives and tables here for next time")
@@ -29,7 +30,7 @@ def main() -> None:
         root.mkdir(parents=True, exist_ok=True)
         found = {
             part: _PARTS[part](root, rounds=given.rounds, quick=given.quick)
-            for part in given.parts or ("ingest", "scans")
+            for part in given.parts or ("ingest", "scans", "panels")
         }
     if not given.quick:
         at = datetime.now(UTC)

@@ -23,6 +23,10 @@ COLLECTED = (
      "default_date": "2025-07-15"},
     {"markets": "futures_um", "symbols": "BTCUSDT", "default_date": "2025-07-15",
      "data_types": ["trades", "metrics", "bookDepth"]},
+    {"markets": "futures_um", "symbols": ["BTCUSDT", "ETHUSDT"], "default_date": "2025-07-15",
+     "data_types": "klines", "intervals": "1h"},
+    {"markets": "futures_um", "symbols": ["BTCUSDT", "ETHUSDT"], "data_types": "fundingRate",
+     "partitions": "monthly", "date_range": {"start": "2025-07-01", "end": "2025-07-31"}},
 )  # fmt: skip
 
 COLLECTION = """symbols: [BTCUSDT]

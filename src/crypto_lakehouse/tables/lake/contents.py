@@ -149,6 +149,14 @@ class SnapshotContents:
                 self._planned[wanted] = files
         return self._planned[wanted]
 
+    def series(self) -> frozenset[_Series]:
+        """Each symbol that the snapshot has rows of, with the interval, None without intervals.
+
+        Raises:
+            LakeError: The metadata cannot be read.
+        """
+        return frozenset(each for file in self.files() for each in self._series_in(file))
+
     def chosen(
         self, wanted: WantedSeries, beside: Collection[_Series] = frozenset()
     ) -> tuple[tuple[DataFile, ...], tuple[str, ...] | None]:
@@ -169,8 +177,7 @@ class SnapshotContents:
         if wanted.is_listed and self._has_all(files, wanted, beside):
             return files, wanted.symbols
         every = self.files()
-        series = {each for file in every for each in self._series_in(file)}
-        series.update(beside)
+        series = {*self.series(), *beside}
         if faults := list(_faults(series, wanted)):
             raise QueryError(".".join(self.table.name()), "; ".join(faults))
         there = {symbol for symbol, interval in series if wanted.interval in (None, interval)}

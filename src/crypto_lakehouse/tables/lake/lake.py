@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
-from pyiceberg.table.snapshots import Snapshot
 
 from crypto_lakehouse.core.data_types import kind_of
 from crypto_lakehouse.core.errors import NoLakeError, QueryError
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.stores.output import Output, Place, output_of
-from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog, is_exact
+from crypto_lakehouse.tables.iceberg.catalog import LakeCatalog
 from crypto_lakehouse.tables.iceberg.lake_formats import NO_LAKE, mixture_note
-from crypto_lakehouse.tables.ingest.differences import DIFFERENCES
-from crypto_lakehouse.tables.ingest.provenance import ARCHIVES
-from crypto_lakehouse.tables.lake.absent_tables import absent_tables
-from crypto_lakehouse.tables.lake.contents import SnapshotContents, WantedSeries
-from crypto_lakehouse.tables.lake.not_ingested import NoTables, blank_table
+from crypto_lakehouse.tables.lake.contents import WantedSeries
+from crypto_lakehouse.tables.lake.found_tables import FoundTables
+from crypto_lakehouse.tables.lake.not_ingested import NoTables
 from crypto_lakehouse.tables.lake.origins import chosen_origins, may_have
+from crypto_lakehouse.tables.lake.panel import Panel
+from crypto_lakehouse.tables.lake.panel_making import Length, panel_of
 from crypto_lakehouse.tables.lake.places import lake_place, place_within
 from crypto_lakehouse.tables.lake.recorded import (
     LakeRecordings,
@@ -35,12 +34,14 @@ from crypto_lakehouse.tables.lake.scan import Scan, chosen_columns
 from crypto_lakehouse.tables.lake.scanned_files import time_bounds
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 from crypto_lakehouse.tables.lake.uncommitted import Uncommitted
-from crypto_lakehouse.tables.lake.versions import LakeSnapshot, described, totals_of
+from crypto_lakehouse.tables.lake.universe import universe_of
+from crypto_lakehouse.tables.lake.versions import LakeSnapshot, described, snapshot_at, totals_of
 from crypto_lakehouse.tables.schema.received import RECEIVED_AT
-from crypto_lakehouse.tables.schema.schemas import TableSchema, load_schemas
+from crypto_lakehouse.tables.schema.schemas import TableSchema
 
 if TYPE_CHECKING:
     import duckdb
+    import polars as pl
 
     from crypto_lakehouse.stores.objects.opening import Connection
 
@@ -63,10 +64,7 @@ class Lake:
     def __init__(self, catalog: LakeCatalog, output: Output | None = None) -> None:
         self.catalog = catalog
         self._recordings = None if output is None else LakeRecordings(catalog, output)
-        self._schemas = {schema.name: schema for schema in load_schemas().values()}
-        self._found: tuple[int | None, dict[str, Table]] = (None, {})
-        self._contents: dict[tuple[Any, ...], SnapshotContents] = {}
-        self._blanks: dict[str, Table] = {}
+        self._tables = FoundTables(catalog)
 
     @classmethod
     def open(
@@ -157,28 +155,20 @@ class Lake:
 
     def schema(self, name: str) -> TableSchema | None:
         """The schema of a table; None for a table that is not of a data type."""
-        return self._schemas.get(self.resolve(name))
+        return self._tables.schemas.get(self.resolve(name))
 
     def resolve(self, name: str) -> str:
         """A table's name as the catalog has it; `spot.aggTrades` finds `spot.agg_trades`."""
-        wanted = _folded(name)
-        for known in (*self._schemas, ARCHIVES, DIFFERENCES):
-            if _folded(known) == wanted:
-                return known
-        return name
+        return self._tables.resolve(name)
 
     def _readable(self, name: str, *, live: bool) -> Table:
         """A table; or one without rows, if only recordings have rows of it, which are added."""
         schema = self.schema(name)
-        if not live or schema is None or self._find(schema.name) is not None:
+        if not live or schema is None or self._tables.find(schema.name) is not None:
             return self.table(name)
         if schema.name not in self.recordings.tables():
             return self.table(name)
-        if schema.name not in self._blanks:
-            there = (self._find(each) for each in self.tables if each in self._schemas)
-            exact = any(is_exact(table) for table in there if table is not None)
-            self._blanks[schema.name] = blank_table(schema, exact=exact)
-        return self._blanks[schema.name]
+        return self._tables.blank(schema)
 
     def table(self, name: str) -> Table:
         """The Iceberg table, in its current state.
@@ -195,27 +185,7 @@ class Lake:
         Raises:
             QueryError: There are no such tables; the message names all of them.
         """
-        found = {name: self._find(name) for name in map(self.resolve, dict.fromkeys(names))}
-        absent = [name for name, table in found.items() if table is None]
-        if absent:
-            raise QueryError(str(self.catalog.place), absent_tables(absent, self.tables))
-        return [table for table in found.values() if table is not None]
-
-    def _find(self, name: str) -> Table | None:
-        """Find a table; its metadata is read again only after a commit."""
-        version = self.catalog.version()
-        if version is None:
-            return self.catalog.find(name)
-        seen, tables = self._found
-        if seen != version:
-            tables = {}
-            self._found = version, tables
-        if name not in tables:
-            table = self.catalog.find(name)
-            if table is None:
-                return None
-            tables[name] = table
-        return tables[name]
+        return self._tables.existing(names)
 
     def snapshots(self, name: str) -> list[LakeSnapshot]:
         """Versions of a table, oldest first."""
@@ -274,8 +244,8 @@ class Lake:
         live = live and kind_of(schema.market, schema.data_type) is not None
         chosen = chosen_columns(table, columns, (RECEIVED_AT,) if live else ())
         wanted_origins = chosen_origins(schema.name, origins)
-        snapshot = self._snapshot(table, name, as_of)
-        contents = self._contents_of(table, snapshot)
+        snapshot = snapshot_at(table, name, as_of)
+        contents = self._tables.contents(table, snapshot)
         added = Uncommitted(added_columns(table).empty_table())
         if live and (wanted_origins is None or Origin.LIVE in wanted_origins):
             added = self.recordings.rows(schema, contents, wanted, times, settled)
@@ -301,6 +271,88 @@ class Lake:
             origins=wanted_origins,
             added=added.rows if live else None,
         )
+
+    def panel(
+        self,
+        columns: Mapping[str, str],
+        *,
+        every: Length,
+        symbols: Iterable[str] | str | None = None,
+        start: Instant | None = None,
+        end: Instant | None = None,
+        max_age: Length | Mapping[str, Length] | None = None,
+        as_of: Instant | None = None,
+        origins: Iterable[str] | str | None = None,
+    ) -> Panel:
+        """Put columns of several tables on one grid of times, without a look into the future.
+
+        At a time of the grid a value is that of the last row that was known then. A bar is known
+        once it has ended, everything else at its time: a funding rate some milliseconds after its
+        hour. docs/how-to/joins.md explains the traps.
+
+        Args:
+            columns: What the panel has, by labels: `spot.klines.close` for bars as long as a step,
+                `spot.klines[4h].close` for others. Every table has `known_at`, too, from when on
+                the row was known, and funding rates have `settled_at`, their full hour.
+            every: The step, as `15m`, `1h` or `1d`; the grid has its multiples in UTC.
+            symbols: Symbols and globs as for `scan`, in any of the tables; None for all, whether
+                they are traded today or not. Contracts have the values of their pair.
+            start: The first instant or day; by default the first time that all tables have.
+            end: The end, as for `scan`; by default after the last time that all tables have.
+            max_age: How long a value stands without a newer row, that end excluded, for all columns
+                or by label. By default until the next row is due (bars: one interval; funding
+                rates: 8 h; metrics: 10 min), and at least one step: a symbol has no values after
+                its last row.
+            as_of: Read the tables as of this time.
+            origins: Only rows of these origins.
+
+        Raises:
+            QueryError: A name, a length or a symbol is wrong, no symbol is selected, a table may
+                have several rows of a symbol at a time, tables have no common time or one has no
+                row in that time, or the panel would have more than 2^30 values.
+        """
+        return panel_of(
+            self, columns, every=every, symbols=symbols, start=start, end=end, max_age=max_age,
+            as_of=as_of, origins=origins,
+        )  # fmt: skip
+
+    def universe(
+        self,
+        start: Instant,
+        end: Instant | None = None,
+        *,
+        tables: Iterable[str] | str | None = None,
+        interval: str | None = None,
+        as_of: Instant | None = None,
+    ) -> pl.DataFrame:
+        """The symbols that have rows on each day, whether they are traded today or not.
+
+        Args:
+            start: The day, or the first of several.
+            end: The last day.
+            tables: The tables; by default those of klines of all markets.
+            interval: Only bars of this interval, which is faster.
+            as_of: Read the tables as of this time.
+
+        Returns:
+            The columns `date`, `market`, `data_type` and `symbol`, one row for each of a day, in
+            this order.
+
+        Raises:
+            QueryError: There is no such day or table, or no symbol has rows on any of the days.
+        """
+        return universe_of(self, start, end, tables=tables, interval=interval, as_of=as_of)
+
+    def series(
+        self, name: str, *, as_of: Instant | None = None
+    ) -> frozenset[tuple[str, str | None]]:
+        """Each symbol that a table has rows of, with the interval; None in one without intervals.
+
+        Raises:
+            QueryError: There is no such table, or no snapshot at `as_of`.
+        """
+        table = self.table(name)
+        return self._tables.contents(table, snapshot_at(table, name, as_of)).series()
 
     def data_schema(self, name: str) -> TableSchema:
         """The schema of a table that has rows of archives.
@@ -341,7 +393,7 @@ class Lake:
     ) -> tuple[Table, tuple[DataFile, ...]]:
         """A table and all its data files, now or as of a time."""
         table = self.table(name)
-        return table, self._contents_of(table, self._snapshot(table, name, as_of)).files()
+        return table, self._tables.contents(table, snapshot_at(table, name, as_of)).files()
 
     def live_files(self, name: str) -> tuple[Table, tuple[DataFile, ...], pa.Table | None]:
         """As `data_files` now, with the rows of recordings beside it that are not ingested yet.
@@ -351,7 +403,7 @@ class Lake:
         """
         settled = self.recordings.settled(name)
         table = self._readable(name, live=True)
-        contents = self._contents_of(table, table.current_snapshot())
+        contents = self._tables.contents(table, table.current_snapshot())
         schema = self.schema(name)
         if schema is None or kind_of(schema.market, schema.data_type) is None:
             return table, contents.files(), None
@@ -368,27 +420,6 @@ class Lake:
         if self._recordings is None:
             raise no_output(self.catalog)
         return self._recordings
-
-    def _snapshot(self, table: Table, name: str, as_of: Instant | None) -> Snapshot | None:
-        if as_of is None:
-            return table.current_snapshot()
-        until = TimeRange.of(None, as_of).end
-        assert until is not None  # noqa: S101 - an end was given
-        found = table.snapshot_as_of_timestamp(int(until.timestamp() * 1000) - 1)
-        if found is None:
-            raise QueryError(name, f"the table had no snapshot before {until.isoformat()}")
-        return found
-
-    def _contents_of(self, table: Table, snapshot: Snapshot | None) -> SnapshotContents:
-        number = None if snapshot is None else snapshot.snapshot_id
-        known = (table.metadata.table_uuid, number, table.metadata.current_schema_id)
-        if known not in self._contents:
-            self._contents[known] = SnapshotContents(table, number, str(self.catalog.place))
-        return self._contents[known]
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "").lower()
 
 
 def _has_exact_files(schema: TableSchema) -> bool:

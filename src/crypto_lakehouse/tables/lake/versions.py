@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from attrs import frozen
+from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
+from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.tables.ingest.commits import COMMIT
+from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 
-__all__ = ["LakeSnapshot", "described", "totals_of"]
+__all__ = ["LakeSnapshot", "described", "snapshot_at", "totals_of"]
 
 
 @frozen
@@ -55,3 +58,19 @@ def totals_of(snapshot: Snapshot | None) -> tuple[int, int]:
         return 0, 0
     summary = snapshot.summary.additional_properties
     return int(summary.get("total-data-files", 0)), int(summary.get("total-records", 0))
+
+
+def snapshot_at(table: Table, name: str, as_of: Instant | None) -> Snapshot | None:
+    """The snapshot of a table as of a time, or the newest one; None if the table has none yet.
+
+    Raises:
+        QueryError: The table had none then.
+    """
+    if as_of is None:
+        return table.current_snapshot()
+    until = TimeRange.of(None, as_of).end
+    assert until is not None  # noqa: S101 - an end was given
+    found = table.snapshot_as_of_timestamp(int(until.timestamp() * 1000) - 1)
+    if found is None:
+        raise QueryError(name, f"the table had no snapshot before {until.isoformat()}")
+    return found
