@@ -10,7 +10,7 @@ import posixpath
 import re
 from typing import Any
 
-__all__ = ["on_config", "on_page_markdown", "slug", "without_outside_links"]
+__all__ = ["on_config", "on_page_content", "on_page_markdown", "slug", "without_outside_links"]
 
 _CODE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 
@@ -53,3 +53,8 @@ def on_config(config: Any) -> Any:
 def on_page_markdown(markdown: str, *, page: Any, **_others: object) -> str:
     """Replace the links that leave docs/."""
     return without_outside_links(markdown, page.file.src_uri)
+
+
+def on_page_content(html: str, **_others: object) -> str:
+    r"""Show `\|` within a table as a bar, which only GitHub does within code."""
+    return re.sub(r"<td\b.*?</td>", lambda cell: cell[0].replace(r"\|", "|"), html, flags=re.DOTALL)

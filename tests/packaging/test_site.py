@@ -12,6 +12,12 @@ from tests.packaging.test_citations import anchors, slug
 
 _ROOT = Path(__file__).parents[2]
 
+#: What newcomers look for, by the name of its page.
+TASKS = {
+    "install", "proxy", "s3", "cron", "docker", "pandas", "backtesters", "tables", "upgrade",
+    "progress-and-cancel", "own-sinks", "own-store", "test-your-code", "monitoring", "completion",
+}  # fmt: skip
+
 
 def hook() -> Any:
     spec = spec_from_file_location("github", _ROOT / "docs/hooks/github.py")
@@ -48,3 +54,14 @@ def test_anchors_are_those_of_github() -> None:
 )
 def test_links_that_leave_the_pages_become_paths(markdown: str, expected: str) -> None:
     assert hook().without_outside_links(markdown, "how-to/cron.md") == expected
+
+
+def test_a_bar_within_code_of_a_table_is_one() -> None:
+    assert hook().on_page_content(r"<td><code>A\|B</code></td>") == "<td><code>A|B</code></td>"
+    assert hook().on_page_content(r"<p>A\|B</p>") == r"<p>A\|B</p>"
+
+
+def test_the_readme_begins_with_the_tasks_that_newcomers_look_for() -> None:
+    first_screen, _, _ = (_ROOT / "README.md").read_text().partition("\n- **")
+    linked = set(re.findall(r"\]\(docs/(?:[a-z-]+/)?([a-z0-9-]+)\.md\)", first_screen))
+    assert TASKS - linked == set()
