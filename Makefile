@@ -27,7 +27,7 @@ help:
 # Everything is installed from requirements/, with pinned versions and hashes.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement
 
-$(VENV)/runtime: pyproject.toml requirements/runtime.txt
+$(VENV)/runtime: pyproject.toml requirements/runtime.txt src/crypto_lakehouse/version.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
