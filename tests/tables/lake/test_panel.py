@@ -302,6 +302,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"columns": {"c": f"{BARS}.close"}, "every": "90m"},
         r"no bars are as long as a step of the panel, 1:30:00; name their interval, as `futures_um",
     ),
+    "a month has no length": (
+        {"columns": {"c": f"{BARS}.close"}, "every": "31d"}, "no bars are as long as a step of",
+    ),
     "no such bars": (
         {"columns": {"c": f"{BARS}.close"}, "every": "4h"}, "no rows of interval `4h`; it has 1h",
     ),

@@ -196,7 +196,8 @@ def _interval(schema: TableSchema, wanted: PanelField, every: timedelta) -> str 
             raise QueryError(schema.name, reason)
         return None
     if wanted.interval is None:
-        alike = [each for each in INTERVALS if interval_length(each) == every]
+        fixed = (each for each in INTERVALS if each != "1mo")
+        alike = [each for each in fixed if interval_length(each) == every]
         if not alike:
             reason = (
                 f"no bars are as long as a step of the panel, {every}; name their interval, as "
