@@ -33,7 +33,7 @@ def imported() -> list[tuple[str, str, str]]:
 
 
 def test_the_page_names_every_face_that_an_application_needs() -> None:
-    needed = {"core", "http", "sinks", "stores", "tables", "testing", "workflows"}
+    needed = {"charts", "core", "http", "sinks", "stores", "tables", "testing", "workflows"}
     needed |= {"integrations", "integrations.dagster", "integrations.prefect"}
     assert set(FACES) == {"crypto_lakehouse"} | {f"crypto_lakehouse.{name}" for name in needed}
 

@@ -26,6 +26,7 @@ from crypto_lakehouse import (
     WorkflowConfig,
     run_collection,
 )
+from crypto_lakehouse.charts import MatplotlibMissing, Picture, candles, coverage
 from crypto_lakehouse.core import (
     AnySink,
     ArchiveFinished,
@@ -200,6 +201,14 @@ def tables() -> None:
         assert_type(report.written, tuple[str, ...])
     assert callable(bars_of)
     assert callable(load_schemas)
+
+
+def charts() -> None:
+    try:
+        assert_type(candles("data", "BTCUSDT", "1h", start="2024-01-01"), Picture)
+        assert_type(coverage("data").save("coverage.svg"), list[Path])
+    except MatplotlibMissing as missing:
+        assert_type(missing.exit_code, int)
 
 
 class TestMyStore(StoreSuite):

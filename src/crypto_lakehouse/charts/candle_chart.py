@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-__all__ = ["MOST_BARS", "Bars", "candle_figure", "draw_candles"]
+__all__ = ["MOST_BARS", "Bars", "candle_figure", "draw_candles", "too_many"]
 
 #: With more bars, each would be less than a pixel wide.
 MOST_BARS = 5000
@@ -123,6 +123,12 @@ def candle_figure(bars: Bars, title: str) -> Figure:
     return figure
 
 
+def too_many(count: int) -> ConfigurationError:
+    """The error for more bars than a picture takes."""
+    many = f"{count} bars are too many for a picture, which takes {MOST_BARS}"
+    return _unusable(f"{many}; choose a longer interval or a shorter time")
+
+
 @frozen(eq=False)
 class _Candles:
     """Bars in the order of time; times and the step are in days."""
@@ -151,12 +157,10 @@ class _Candles:
             raise _unusable("its columns differ in length")
         good = np.flatnonzero(np.all(np.isfinite(list(columns.values())), axis=0))
         order = good[np.argsort(at[good], kind="stable")]
-        if not 1 <= len(order) <= MOST_BARS:
-            few = "there is no bar to draw; choose another time, symbol or interval"
-            many = (
-                f"{len(order)} bars are too many for a picture, which takes {MOST_BARS}; choose a "
-            )
-            raise _unusable(f"{many}longer interval or a shorter time" if len(order) else few)
+        if not len(order):
+            raise _unusable("there is no bar to draw; choose another time, symbol or interval")
+        if len(order) > MOST_BARS:
+            raise too_many(len(order))
         at, prices = at[order], {name: column[order] for name, column in columns.items()}
         volume = None if volume is None else np.nan_to_num(volume[order])
         return cls(at=at, **prices, volume=volume, step=_step(at))

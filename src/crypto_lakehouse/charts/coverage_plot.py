@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["MOST_SERIES", "MatplotlibMissing", "check_picture", "plot_coverage"]
+__all__ = [
+    "MOST_SERIES",
+    "MatplotlibMissing",
+    "check_picture",
+    "coverage_pages",
+    "page_paths",
+    "plot_coverage",
+]
 
 #: How many series a page takes; more series are drawn on more pages.
 SERIES_PER_PAGE = 60
@@ -137,21 +144,41 @@ def plot_coverage(
         MatplotlibMissing: matplotlib is not installed.
     """
     file = check_picture(path)
+    pages = coverage_pages(coverages, file.suffix.lower().removeprefix("."), today=today)
+    files = page_paths(file, len(pages))
+    for target, page in zip(files, pages, strict=True):
+        write_whole(target, page)
+    return files
+
+
+def coverage_pages(coverages: Sequence[SeriesCoverage], kind: str, *, today: date) -> list[bytes]:
+    """Draw series in their order, as pages of `svg` or `png`; arguments as in `plot_coverage`.
+
+    Raises:
+        ConfigurationError: There are too many series.
+    """
     if len(coverages) > MOST_SERIES:
         reason = f"{len(coverages)} series are too many for a picture, which takes {MOST_SERIES}"
-        raise ConfigurationError([Problem(str(file), f"{reason}; choose some of them")])
+        raise ConfigurationError([Problem("coverage", f"{reason}; choose some of them")])
     starts = range(0, max(1, len(coverages)), SERIES_PER_PAGE)
-    pages = [coverages[start : start + SERIES_PER_PAGE] for start in starts]
-    rows = [[_Row.of(coverage) for coverage in page] for page in pages]
+    rows = [
+        [_Row.of(coverage) for coverage in coverages[start : start + SERIES_PER_PAGE]]
+        for start in starts
+    ]
     span = _span([row for page in rows for row in page])
-    files = []
+    drawn = []
     for number, page in enumerate(rows, 1):
-        part = f" (page {number} of {len(pages)})" if len(pages) > 1 else ""
+        part = f" (page {number} of {len(rows)})" if len(rows) > 1 else ""
         title = f"Verified days by month, as of {today}{part}"
-        target = file.with_stem(f"{file.stem}-{number}") if part else file
-        _write(target, _CalendarPage(title, page, *span).draw)
-        files.append(target)
-    return files
+        drawn.append(_rendered(kind, _CalendarPage(title, page, *span).draw))
+    return drawn
+
+
+def page_paths(file: Path, count: int) -> list[Path]:
+    """The files of pages: `NAME.svg`, or `NAME-1.svg` and so on if there are several."""
+    if count == 1:
+        return [file]
+    return [file.with_stem(f"{file.stem}-{number}") for number in range(1, count + 1)]
 
 
 @frozen
@@ -353,7 +380,7 @@ def _draw_polygons(axes: Axes, polygons: Sequence[_Polygon], **style: Any) -> No
     axes.add_patch(PathPatch(Outline(points, codes), clip_on=False, **style))
 
 
-def _write(path: Path, draw: Callable[[], Figure]) -> None:
+def _rendered(kind: str, draw: Callable[[], Figure]) -> bytes:
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -363,10 +390,10 @@ def _write(path: Path, draw: Callable[[], Figure]) -> None:
         # A symbol in a script that no installed font has is drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure = draw()
-        if path.suffix.lower() == ".svg":
+        if kind == "svg":
             FigureCanvasSVG(figure)
             figure.savefig(data, format="svg", metadata={"Date": None, "Creator": None})
         else:
             FigureCanvasAgg(figure)
             figure.savefig(data, format="png", dpi=_DPI, metadata={"Software": None})
-    write_whole(path, data.getvalue())
+    return data.getvalue()

@@ -46,6 +46,7 @@ _COMMANDS = {
     "ingest": "Ingest verified archives into typed, versioned tables.",
     "validate": "Check the rows of verified archives; nothing is changed.",
     "query": "Query the tables in SQL.",
+    "draw": "Draw candles, or coverage, as .svg or .png.",
     "export": "Write files for backtesters, or CSV and Parquet.",
     "lake": "Show, check and maintain the tables.",
     "monitoring": "Print alerting rules for Prometheus, or a dashboard for Grafana.",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from crypto_lakehouse.coverage.coverage import SeriesCoverage
     from crypto_lakehouse.workflows.reports import StatusReport
 
-__all__ = ["command"]
+__all__ = ["CoveragePicture", "command"]
 
 
 def _duration(_: click.Context, option: click.Parameter, text: str | None) -> float | None:
@@ -163,7 +163,7 @@ async def _status(
     from crypto_lakehouse.stores.output import output_note
     from crypto_lakehouse.workflows import run_status
 
-    picture = _Picture(plot) if plot else None
+    picture = CoveragePicture(plot) if plot else None
     overrides = option_overrides(given)
     days = overrides.pop("date_range", {})
     config = await known_output(given["config_file"], overrides)
@@ -194,12 +194,12 @@ async def _status(
     return status.strict_exit_code if strict else 0
 
 
-def _take_both(output: Output, picture: _Picture, coverage: SeriesCoverage) -> None:
+def _take_both(output: Output, picture: CoveragePicture, coverage: SeriesCoverage) -> None:
     output.take(coverage)
     picture.take(coverage)
 
 
-class _Picture:
+class CoveragePicture:
     """Collects the series to draw, up to the most that a picture takes."""
 
     def __init__(self, path: str) -> None:
@@ -212,12 +212,14 @@ class _Picture:
         self._left_out = 0
 
     def take(self, coverage: SeriesCoverage) -> None:
+        """Keep a series to be drawn, or count it if there are too many."""
         if len(self._kept) < self._most:
             self._kept.append(coverage)
         else:
             self._left_out += 1
 
     def draw(self, status: StatusReport) -> None:
+        """Write the picture, and say so."""
         from crypto_lakehouse.charts.coverage_plot import plot_coverage
 
         for path in plot_coverage(self._kept, self._path, today=status.today):
