@@ -14,7 +14,8 @@ _ROOT = Path(__file__).parents[2]
 
 #: What newcomers look for, by the name of its page.
 TASKS = {
-    "install", "proxy", "s3", "cron", "docker", "pandas", "backtesters", "tables", "upgrade",
+    "install", "proxy", "s3", "cron", "docker", "pandas", "joins", "universe", "gaps",
+    "backtesters", "tables", "upgrade",
     "progress-and-cancel", "own-sinks", "own-store", "test-your-code", "monitoring", "completion",
 }  # fmt: skip
 
