@@ -192,15 +192,15 @@ class RandomTrades:
 
     def agg(self, index: int) -> AggTrade:
         """The aggTrade at an index."""
-        first, end = _first_trade(index), _first_trade(index + 1)
-        at = first % _RING_TRADES
+        first, count = _first_trade(index), index % 3 + 1
+        at = first % _RING_TRADES  # the ring has whole turns, so that no aggTrade goes over its end
         return AggTrade(
             index + 1,
             self._agg_time(index),
             self._ring.prices[at],
-            self.totals(first, end).quantity,
+            sum(self._ring.quantities[at : at + count]),
             first + 1,
-            end,
+            first + count,
             bool(self._ring.makers[at]),
         )
 
