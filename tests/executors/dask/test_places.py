@@ -16,6 +16,7 @@ import pytest
 from attrs import define, evolve, field, frozen
 from distributed import Client, LocalCluster
 from distributed import Worker as DaskWorker
+from distributed.comm import CommClosedError
 from distributed.core import Status
 
 from crypto_lakehouse.core.errors import ClusterError
@@ -165,6 +166,29 @@ async def test_a_run_that_ends_while_a_worker_is_paused_leaves_no_agent(job: Das
         members.wait_s = 0.0
         with pytest.raises(ClusterError, match="its only worker is paused"):
             await members.watch()
+        tasks.cancel_scope.cancel()
+
+
+def broken(dask_worker: Any) -> dict[str, Any]:
+    """What the scheduler has of a worker whose connection breaks while it is asked."""
+    raise CommClosedError("closed")
+
+
+async def test_a_worker_whose_connection_breaks_while_it_is_asked_is_asked_again(
+    job: DaskJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ignore(*_events: Any) -> None:
+        pass
+
+    async with _one_worker() as (made, client), anyio.create_task_group() as tasks:
+        members = Members(client, job, lambda *_: SHARE, 1, ignore, ignore, tasks)
+        with monkeypatch.context() as patched:
+            patched.setattr("crypto_lakehouse.executors.dask.members.introduce", broken)
+            await members._update(await members.addresses())
+        assert (members.present, members.refused) == ({}, {})
+        await members._update(await members.addresses())
+        assert [*members.present] == [made.workers[0].worker_address]
+        await members.leave()
         tasks.cancel_scope.cancel()
 
 

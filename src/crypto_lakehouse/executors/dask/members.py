@@ -207,7 +207,7 @@ class Members:
         """
         told: dict[str, Any] = await self._run(introduce, new)
         faults = {name: _fault(about) for name, about in told.items()}
-        fit = [name for name in new if name in told and not faults[name]]
+        fit = [name for name in new if isinstance(told.get(name), dict) and not faults[name]]
         used = {member.number for member in self.present.values()}
         taken = used | self.unreleased
         numbers = islice((number for number in count() if number not in taken), len(fit))
