@@ -6,15 +6,14 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from mcp import Client
-from mcp.client.stdio import StdioServerParameters, stdio_client
 from tests.tables.sample_data import bars, put
 
 from crypto_lakehouse import run_collection
@@ -24,6 +23,9 @@ from crypto_lakehouse.integrations.mcp.server import TOOLS, make_server
 from crypto_lakehouse.integrations.mcp.standard_streams import _LONGEST, _TOO_LONG, _split
 from crypto_lakehouse.testing import ArchiveServer
 from crypto_lakehouse.workflows import IngestWorkflow, LakeConfig
+
+if TYPE_CHECKING:
+    from mcp import Client
 
 COLLECTED = {
     "markets": "spot",
@@ -78,6 +80,15 @@ def served(output: Path | str, **more: Any) -> Served:
     return Served(overrides=overrides, **given)
 
 
+@asynccontextmanager
+async def connected(place: Served) -> AsyncIterator[Client]:
+    """A client of a server in this process."""
+    from mcp import Client  # takes 0.6 s, which every process would need that collects tests
+
+    async with Client(make_server(place)) as client:
+        yield client
+
+
 async def call(client: Client, tool: str, **arguments: Any) -> tuple[bool, Any]:
     """Return whether a call failed, and its answer or the sentence of its failure."""
     result = await client.call_tool(tool, arguments)
@@ -108,7 +119,7 @@ async def test_each_tool_answers_and_nothing_is_written(
 ) -> None:
     before = tree(output)
     asked = len(source.requests)
-    async with Client(make_server(served(output))) as client:
+    async with connected(served(output)) as client:
         tools = (await client.list_tools()).tools
         assert [tool.name for tool in tools] == [*TOOLS]
         assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
@@ -156,7 +167,7 @@ async def test_a_plan_is_of_the_file_and_of_what_the_call_selects(
     file.write_text(json.dumps(values))
     place = Served(file=str(file), overrides={"tenant": "a"}, most_rows=2, timeout_s=60)
     before = tree(output)
-    async with Client(make_server(place)) as client:
+    async with connected(place) as client:
         totals = (await answer(client, "plan"))["totals"]
         assert (totals["planned"], totals["verified"], totals["to_fetch"]) == (4, 4, 0)
         found = await answer(client, "plan", symbols=["BTCUSDT"], start="2025-07-13", limit=9)
@@ -171,7 +182,7 @@ async def test_a_plan_is_of_the_file_and_of_what_the_call_selects(
 async def test_hostile_queries_are_refused_also_many_at_once(output: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s3cr3t")
     before, lake = tree(tmp_path), tree(output)
-    async with Client(make_server(served(output))) as client:
+    async with connected(served(output)) as client:
 
         async def refused(sql: str) -> None:
             failed, said = await call(client, "query", sql=sql.format(place=tmp_path))
@@ -187,7 +198,7 @@ async def test_hostile_queries_are_refused_also_many_at_once(output: Path, tmp_p
 
 
 async def test_answers_are_bounded_in_rows_bytes_and_time(output: Path) -> None:
-    async with Client(make_server(served(output, most_rows=10))) as client:
+    async with connected(served(output, most_rows=10)) as client:
         found = await answer(client, "query", sql="FROM range(1000000000)", limit=100)
         assert (found["rows"], found["has_more_rows"]) == ([[each] for each in range(10)], True)
         found = await answer(client, "query", sql="SELECT repeat('\u202e', 1000) FROM range(10)")
@@ -201,7 +212,7 @@ async def test_answers_are_bounded_in_rows_bytes_and_time(output: Path) -> None:
             failed, said = await call(client, "query", sql=sql)
             assert failed
             assert "fault in crypto-lakehouse" not in said, said
-    async with Client(make_server(served(output, timeout_s=0.2))) as client:
+    async with connected(served(output, timeout_s=0.2)) as client:
         endless = "SELECT count(*) FROM range(1000000000000) a, range(1000000000000) b"
         failed, said = await call(client, "query", sql=endless)
         assert failed
@@ -211,7 +222,7 @@ async def test_answers_are_bounded_in_rows_bytes_and_time(output: Path) -> None:
 async def test_a_failure_is_one_sentence_without_secrets(
     output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with Client(make_server(served(output))) as client:
+    async with connected(served(output)) as client:
         for tool, arguments, wanted in (
             ("drop", {}, "there is no tool of this name; there are status, holes, plan, query"),
             ("query", {}, "the argument `sql` is missing"),
@@ -235,7 +246,7 @@ async def test_a_failure_is_one_sentence_without_secrets(
             assert wanted in said
             assert len(said) < 600
     ledger = "postgresql://me:hunter2@127.0.0.1:1/lake"
-    async with Client(make_server(served(output, overrides={"ledger": ledger}))) as client:
+    async with connected(served(output, overrides={"ledger": ledger})) as client:
         failed, said = await call(client, "status")
         assert failed
         assert "hunter2" not in said
@@ -251,7 +262,7 @@ def test_a_list_takes_no_entry_after_one_that_was_left_out() -> None:
 async def test_what_checks_find_comes_with_the_worst_archive_first(tmp_path: Path) -> None:
     put(tmp_path, bars(DAY))
     put(tmp_path, bars(DAY, "ETHUSDT"), b"no rows of klines\n")
-    async with Client(make_server(served(tmp_path))) as client:
+    async with connected(served(tmp_path)) as client:
         found = await answer(client, "validate", limit=1)
     assert found["verdicts"] == {"good": 1, "unreadable": 1}
     assert found["problems"][0]["verdict"] == "unreadable"
@@ -268,6 +279,9 @@ def test_a_message_that_is_too_long_is_replaced(tmp_path: Path) -> None:
 async def test_a_client_starts_the_command_and_gets_the_protocol_alone(
     output: Path, tmp_path: Path
 ) -> None:
+    from mcp import Client
+    from mcp.client.stdio import StdioServerParameters, stdio_client
+
     command = StdioServerParameters(
         command=sys.executable,
         args=["-W", "default", "-m", "crypto_lakehouse", "mcp", "-o", str(output)],
