@@ -138,11 +138,11 @@ class PanelPart:
         def align(rows: pl.DataFrame) -> pl.DataFrame:
             return aligned(rows, times, [*wanted, known], key)
 
-        computed = self.source.computed()
-        found = dict(_by_symbol(scan, computed, align))
+        found = dict(_by_symbol(scan, self.source, align))
         if all(each[_ROW].is_null().all() for each in found.values()):
             raise QueryError("panel", self._unknown(names, grid))
-        nothing = align(evolve(scan, files=()).polars().with_columns(computed).collect())
+        none = evolve(scan, files=()).polars().with_columns(self.source.computed())
+        nothing = align(none.collect())
         frames = {name: found.get(self.stored(name), nothing) for name in names}
         return {
             each.label: pl.DataFrame({name: frames[name][each.label] for name in names})
@@ -162,25 +162,29 @@ class PanelPart:
 
 
 def _by_symbol(
-    scan: Scan, computed: list[pl.Expr], align: Callable[[pl.DataFrame], pl.DataFrame]
+    scan: Scan, source: PanelSource, align: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> Iterator[tuple[str, pl.DataFrame]]:
     """The aligned rows of each symbol of a scan.
 
-    Where each file has one symbol, only a few symbols are in memory at a time.
+    Where each file has one symbol, only the rows of a few symbols are in memory at a time.
     """
-    files: dict[str | None, list[DataFile]] = {}
+    computed = source.computed()
+    files: dict[Any, list[DataFile]] = {}
     for file in scan.files:
         values = identity_values(scan.iceberg, file)
         files.setdefault(values.get("symbol"), []).append(file)
-    if not scan.exact or None in files:
-        rows = scan.polars().with_columns(computed).collect()
-        for (name,), each in rows.partition_by("symbol", as_dict=True).items():
-            yield str(name), align(each)
-        return
 
-    def of_symbol(name: Any) -> tuple[str, pl.DataFrame]:
-        one = evolve(scan, files=tuple(files[name]), symbols=(name,))
+    def of_files(name: Any) -> tuple[str, pl.DataFrame]:
+        # Without the column `symbol`, which would be the same text in every row.
+        one = evolve(scan, files=tuple(files[name]), symbols=(name,), columns=source.columns)
         return name, align(one.polars().with_columns(computed).collect())
 
+    def of_rows(part: tuple[tuple[Any, ...], pl.DataFrame]) -> tuple[str, pl.DataFrame]:
+        return str(part[0][0]), align(part[1])
+
     with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
-        yield from pool.map(of_symbol, files)
+        if scan.exact and None not in files:
+            yield from pool.map(of_files, files)
+        else:
+            rows = scan.polars().with_columns(computed).collect()
+            yield from pool.map(of_rows, rows.partition_by("symbol", as_dict=True).items())
