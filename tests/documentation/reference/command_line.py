@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import click
 from tests.documentation.collector import commands, context_of
@@ -47,5 +48,6 @@ def _cell(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """What Markdown would read as markup, as it is typed."""
-    return text.replace("<", "&lt;").replace("*", r"\*").replace("_", r"\_")
+    """What Markdown would read as markup outside code, as it is typed."""
+    marked = r"(?P<code>`[^`]*`)|(?P<mark>[*_\[\]<])"
+    return re.sub(marked, lambda found: found["code"] or "\\" + found["mark"], text)
