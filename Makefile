@@ -19,7 +19,7 @@ help:
 	@echo "make fuzz             coverage-guided fuzzing, a minute for each of seven parsers"
 	@echo "make dist             build wheel and sdist, and test them in empty environments"
 	@echo "make docs             build the documentation as a website, in site/"
-	@echo "make servers          what tests run against: S3, Azure, PostgreSQL, Dagster, Prefect, MkDocs, linters (in .servers/)"
+	@echo "make servers          what tests run against: S3, Azure, PostgreSQL, Dagster, Prefect, backtesters, MkDocs, linters (in .servers/)"
 	@echo "make system-packages  nginx, strace, faketime, proxies, Prometheus, Chromium, downloaders, shells (Debian, as root)"
 	@echo "make lock             pin the newest versions of all dependencies, with their hashes"
 	@echo "make clean            remove everything that make has created"
@@ -143,6 +143,8 @@ lock: $(VENV)/develop
 		--no-annotate --group checkers --output-file requirements/checkers.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-annotate --group backtesters --output-file requirements/backtesters.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-annotate --group notebooks --output-file requirements/notebooks.txt
 	@rm -rf .lock
 
 # Object stores, a database, an older DuckDB with its Iceberg reader, Dagster and Prefect, MkDocs,
@@ -151,7 +153,8 @@ lock: $(VENV)/develop
 # Azurite takes Node.js 20 or later with npm.
 SERVERS := .servers
 servers: $(SERVERS)/python $(SERVERS)/duckdb $(SERVERS)/orchestrators $(SERVERS)/docs \
-	$(SERVERS)/checkers $(SERVERS)/backtesters $(SERVERS)/node
+	$(SERVERS)/checkers $(SERVERS)/backtesters $(SERVERS)/notebooks \
+	$(SERVERS)/node
 
 $(SERVERS)/python: requirements/servers.txt
 	$(PYTHON) -m venv $(SERVERS)
@@ -202,6 +205,13 @@ $(SERVERS)/backtesters: requirements/backtesters.txt
 	$(PYTHON) -m venv $@.part
 	$@.part/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		--no-compile --requirement requirements/backtesters.txt
+	@touch $@.part && mv $@.part $@
+
+$(SERVERS)/notebooks: requirements/notebooks.txt
+	@rm -rf $@ $@.part
+	$(PYTHON) -m venv $@.part
+	$@.part/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--no-compile --requirement requirements/notebooks.txt
 	@touch $@.part && mv $@.part $@
 
 $(SERVERS)/node: requirements/servers/package.json requirements/servers/package-lock.json

@@ -136,6 +136,7 @@ SLOW = (
     "documentation/test_console.py::test_a_command_runs",
     "documentation/test_console.py::test_a_line_of_shell_runs",
     "documentation/test_site.py",
+    "documentation/test_notebook.py::test_every_cell_runs",
     "executors/dask/test_dask_losses.py",
     "executors/dask/test_dask_runs.py",
     "executors/dask/test_equal_urls.py",

@@ -34,11 +34,12 @@ _WANTED = {
     "servers": ("servers",),
     "checkers": ("checkers",),
     "backtesters": ("backtesters",),
+    "notebooks": ("notebooks",),
     "orchestrators": ("dependencies", "extra dagster", "extra prefect", "extra tables"),
 }
 
 #: Are installed into environments of their own.
-_ALONE = {"docs", "servers", "checkers", "backtesters", "orchestrators"}
+_ALONE = {"docs", "servers", "checkers", "backtesters", "notebooks", "orchestrators"}
 
 
 def declared(name: str) -> list[Requirement]:

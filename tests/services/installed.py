@@ -27,6 +27,7 @@ _PROGRAMS = {
     "docs": "docs/bin/python",  # an environment with MkDocs
     "checkers": "checkers/bin/python",  # an environment with what checks the files of deploy/
     "backtesters": "backtesters/bin/python",  # an environment with programs that load exports
+    "notebooks": "notebooks/lib/python*/site-packages/nbclient/__init__.py",
     "orchestrators": "orchestrators/bin/python",  # an environment with Dagster and Prefect
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import field, frozen
 
 from crypto_lakehouse.core.errors import LakehouseError
+from crypto_lakehouse.core.html_tables import html_table
 from crypto_lakehouse.core.verdicts import SUCCESSES, Verdict
 
 __all__ = ["ArchiveProblem", "CollectionFailed", "CollectionReport", "success_rate"]
@@ -77,6 +78,19 @@ class CollectionReport:
     stop_code: int | None = None
     unlisted: tuple[str, ...] = ()
     acknowledged: Mapping[Verdict, int] = field(factory=dict)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count:,} {name}" for name, count in self.totals.items() if count)
+        return f"<CollectionReport: {self.status}, {counts}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the counts, and what is not as it should be."""
+        caption = f"{self.workflow}: {self.status}, {self.success_rate:.1f} %"
+        shown = html_table(caption, [each for each in self.totals.items() if each[1]])
+        if self.problems:
+            rows = [(each.key, each.verdict, each.reason) for each in self.problems]
+            shown += html_table("problems", rows, ("archive", "verdict", "reason"))
+        return shown
 
     @property
     def results(self) -> Mapping[str, Any]:

@@ -7,12 +7,17 @@ from typing import Any
 
 from attrs import asdict, frozen
 
+from crypto_lakehouse.core.html_tables import html_table
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.coverage.coverage import HoleCause, SeriesCoverage
 from crypto_lakehouse.ledger.history import Change, Version
 from crypto_lakehouse.workflows.freshness import StaleGroup
 from crypto_lakehouse.workflows.series_origins import Recording, SeriesOrigins
 from crypto_lakehouse.workflows.status import StatusTotals, coverage_mapping
 from crypto_lakehouse.workflows.wiring.plan_sizes import SeriesSize
+
+#: Series that a notebook shows.
+_MOST_SHOWN = 100
 
 __all__ = ["HistoryReport", "PlanReport", "StatusReport"]
 
@@ -83,6 +88,24 @@ class StatusReport:
     origins: tuple[SeriesOrigins, ...] | None = None
     recordings: tuple[Recording, ...] | None = None
     stale: tuple[StaleGroup, ...] | None = None
+
+    def __repr__(self) -> str:
+        return f"<StatusReport: {self._summary}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a line for each series, up to 100 of them."""
+        rows = [
+            (str(each.series), each.verified_days, each.expected_days,
+             ", ".join(f"{days:,} {cause}" for cause, days in each.days_by_cause().items()))
+            for each in self.series[:_MOST_SHOWN]
+        ]  # fmt: skip
+        return html_table(self._summary, rows, ("series", "verified days", "of", "holes"))
+
+    @property
+    def _summary(self) -> str:
+        totals = self.totals
+        days = f"{totals.verified_days:,} of {plural(totals.expected_days, 'day', form=',')}"
+        return f"{totals.series:,} series, {days} verified, as of {self.today}"
 
     @property
     def strict_exit_code(self) -> int:

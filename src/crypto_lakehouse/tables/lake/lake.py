@@ -12,6 +12,7 @@ from pyiceberg.table import Table
 
 from crypto_lakehouse.core.data_types import kind_of
 from crypto_lakehouse.core.errors import NoLakeError, QueryError
+from crypto_lakehouse.core.html_tables import html_table
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.matrix.load import load_matrix
 from crypto_lakehouse.stores.output import Output, Place, output_of
@@ -35,7 +36,13 @@ from crypto_lakehouse.tables.lake.scanned_files import time_bounds
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 from crypto_lakehouse.tables.lake.uncommitted import Uncommitted
 from crypto_lakehouse.tables.lake.universe import universe_of
-from crypto_lakehouse.tables.lake.versions import LakeSnapshot, described, snapshot_at, totals_of
+from crypto_lakehouse.tables.lake.versions import (
+    LakeSnapshot,
+    described,
+    snapshot_at,
+    table_sizes,
+    totals_of,
+)
 from crypto_lakehouse.tables.schema.received import RECEIVED_AT
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
@@ -129,6 +136,14 @@ class Lake:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        return f"<Lake {self.catalog.place}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the tables, with their rows and files."""
+        sizes = table_sizes((name, self.data_files(name)[1]) for name in self.tables)
+        return html_table(repr(self)[1:-1], sizes, ("table", "rows", "files", "MB"))
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, cast
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 from polars.io.plugins import register_io_source
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from crypto_lakehouse.core.errors import LakeError, QueryError
+from crypto_lakehouse.core.html_tables import html_table
+from crypto_lakehouse.core.messages import some_of
 from crypto_lakehouse.core.origin import Origin
 from crypto_lakehouse.tables.iceberg.column_names import has_one_schema
 from crypto_lakehouse.tables.iceberg.data_files import partition_of
@@ -82,7 +84,7 @@ class Scan:
 
     table: str
     iceberg: Table
-    files: tuple[DataFile, ...] = field(repr=lambda files: f"<{len(files)}>")
+    files: tuple[DataFile, ...]
     symbols: tuple[str, ...] | None
     interval: str | None
     times: TimeRange
@@ -92,7 +94,19 @@ class Scan:
     totals: tuple[int, int]
     lake: Path | None = None
     origins: tuple[Origin, ...] | None = None
-    added: pa.Table | None = field(default=None, repr=False)
+    added: pa.Table | None = None
+
+    def __repr__(self) -> str:
+        return f"<Scan of {self.table}: {self.pruning}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        symbols = "all" if self.symbols is None else some_of(self.symbols, 10).replace("`", "")
+        rows = [("symbols", symbols), ("interval", self.interval or "all"),
+                ("from", self.times.start or "the first row"),
+                ("before", self.times.end or "the end"), ("columns", ", ".join(self.columns)),
+                ("is read", self.pruning)]  # fmt: skip
+        return html_table(f"scan of {self.table}", rows)
 
     @property
     def pruning(self) -> Pruning:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from attrs import frozen
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
@@ -12,7 +14,7 @@ from crypto_lakehouse.core.errors import QueryError
 from crypto_lakehouse.tables.ingest.commits import COMMIT
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 
-__all__ = ["LakeSnapshot", "described", "snapshot_at", "totals_of"]
+__all__ = ["LakeSnapshot", "described", "snapshot_at", "table_sizes", "totals_of"]
 
 
 @frozen
@@ -74,3 +76,12 @@ def snapshot_at(table: Table, name: str, as_of: Instant | None) -> Snapshot | No
     if found is None:
         raise QueryError(name, f"the table had no snapshot before {until.isoformat()}")
     return found
+
+
+def table_sizes(
+    tables: Iterable[tuple[str, Sequence[DataFile]]],
+) -> Iterator[tuple[str, int, int, str]]:
+    """Name, rows, files and megabytes of each table, given its data files."""
+    for name, files in tables:
+        size = sum(file.file_size_in_bytes for file in files)
+        yield name, sum(file.record_count for file in files), len(files), f"{size / 1e6:,.1f}"
