@@ -34,6 +34,7 @@ def test_files_are_written_and_counted(shell: Shell, lake: str) -> None:
         (("--for", "csv", *TO, "-i", "1x", "-s", ""), "--symbols: must not be empty; leave "),
         (("--for", "vectorbt", *TO, "-t", "trades"), "--data-types: `vectorbt` has no files for "),
         (("--for", "csv", *TO, "-s", "BTC"), "export: the lake has no such rows of `BTC`"),
+        (("--for", "csv", "--to", "s3://bucket/to"), "--to: `s3://bucket/to` is a URL; name a "),
         (("--for", "csv", "--to", "-"), "`-` is not standard output here; name a file"),
     ],
 )

@@ -14,6 +14,7 @@ from typing import TypeVar
 import pyarrow as pa
 from attrs import define, evolve, field, frozen
 
+from crypto_lakehouse.core.config.storage import is_url
 from crypto_lakehouse.core.errors import ConfigurationError, Problem, QueryError, StoreError
 from crypto_lakehouse.core.messages import allowed_values, shown
 from crypto_lakehouse.core.os_error_hints import exit_code_of, hint_for
@@ -85,19 +86,11 @@ def export_lake(
         QueryError: The lake has no rows of what is selected, or the target has no files for them.
         StoreError: A file cannot be written.
     """
-    chosen, root, selection = target_named(target), Path(folder), selection or ExportSelection()
-    _check_types(chosen, selection)
-    units = units_of(lake, selection, chosen.data_types, by_period=chosen.by_period)
-    refused: dict[str, list[str]] = defaultdict(list)
-    paths: dict[str, Unit] = {}
-    for unit in units:
-        if reason := chosen.refusal(unit):
-            refused[reason].append(unit.name)
-        elif (other := paths.setdefault(path := chosen.path(unit), unit)) is not unit:
-            reason = f"`{unit.name}` and `{other.name}` would both be `{path}`; select one of them"
-            raise QueryError("export", reason)
-    if not paths:
-        raise QueryError("export", f"there is no file to write: {'; '.join(refused)}")
+    if is_url(name := os.fspath(folder)):
+        reason = f"`{shown(name)}` is a URL; name a directory, and copy it from there"
+        raise ConfigurationError([Problem("--to", reason)])
+    chosen, root = target_named(target), Path(folder)
+    paths, refused = _planned(lake, chosen, selection or ExportSelection())
     try:
         root.mkdir(parents=True, exist_ok=True)
         with (
@@ -117,6 +110,28 @@ def export_lake(
         size_bytes=sum(line.size_bytes for line in run.written),
         refused={reason: tuple(names) for reason, names in refused.items()},
     )
+
+
+def _planned(
+    lake: Lake, target: Target, selection: ExportSelection
+) -> tuple[dict[str, Unit], dict[str, list[str]]]:
+    """The units by the paths of their files, and series without a file by the reason.
+
+    Raises:
+        ConfigurationError, QueryError: As `export_lake`.
+    """
+    _check_types(target, selection)
+    refused: dict[str, list[str]] = defaultdict(list)
+    paths: dict[str, Unit] = {}
+    for unit in units_of(lake, selection, target.data_types, by_period=target.by_period):
+        if why := target.refusal(unit):
+            refused[why].append(unit.name)
+        elif (other := paths.setdefault(path := target.path(unit), unit)) is not unit:
+            reason = f"`{unit.name}` and `{other.name}` would both be `{path}`; select one of them"
+            raise QueryError("export", reason)
+    if not paths:
+        raise QueryError("export", f"there is no file to write: {'; '.join(refused)}")
+    return paths, refused
 
 
 def _check_types(target: Target, selection: ExportSelection) -> None:
