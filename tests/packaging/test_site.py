@@ -15,7 +15,7 @@ _ROOT = Path(__file__).parents[2]
 #: What newcomers look for, by the name of its page.
 TASKS = {
     "install", "proxy", "s3", "cron", "docker", "pandas", "joins", "universe", "gaps", "candles",
-    "backtesters", "tables", "upgrade",
+    "notebook", "backtesters", "tables", "upgrade",
     "progress-and-cancel", "own-sinks", "own-store", "test-your-code", "monitoring", "completion",
 }  # fmt: skip
 
