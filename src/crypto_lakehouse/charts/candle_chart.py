@@ -125,7 +125,7 @@ def candle_figure(bars: Bars, title: str) -> Figure:
 
 def too_many(count: int) -> ConfigurationError:
     """The error for more bars than a picture takes."""
-    many = f"{count} bars are too many for a picture, which takes {MOST_BARS}"
+    many = f"{plural(count, 'bar')} are too many for a picture, which takes {MOST_BARS}"
     return _unusable(f"{many}; choose a longer interval or a shorter time")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import define, field
 
 from crypto_lakehouse.core.errors import LakehouseError
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.core.redaction import redact_environment
 from crypto_lakehouse.core.task_groups import first_leaf
 from crypto_lakehouse.core.visible import json_text, visible
@@ -74,7 +75,8 @@ def answer_text(answer: dict[str, Any]) -> str:
     text = json_text(answer)
     size = len(text.encode(errors="surrogatepass"))
     if size > MOST_BYTES:
-        reason = f"the answer has {size:,} bytes, and {MOST_BYTES:,} are allowed; ask for less"
+        has = plural(size, "byte", form=",")
+        reason = f"the answer has {has}, and {MOST_BYTES:,} are allowed; ask for less"
         raise RefusedError(reason)
     return text
 

@@ -10,6 +10,7 @@ import anyio
 from attrs import define, field
 
 from crypto_lakehouse.core.errors import LakehouseError
+from crypto_lakehouse.core.messages import plural
 from crypto_lakehouse.integrations.mcp.answers import BoundedList, RefusedError, some_notes
 from crypto_lakehouse.integrations.mcp.arguments import selection_of
 from crypto_lakehouse.integrations.mcp.interruptible import run_interruptible
@@ -137,13 +138,15 @@ def _columns(names: list[str], kinds: list[str]) -> list[dict[str, str]]:
     for name, kind in zip(names, kinds, strict=True):
         columns.add({"name": name, "type": kind})
     if columns.left_out:
-        raise RefusedError(f"the query has {len(names):,} columns; select fewer of them")
+        has = plural(len(names), "column", form=",")
+        raise RefusedError(f"the query has {has}; select fewer of them")
     return columns.items
 
 
 def _check_size(size: int) -> None:
     if size > _BATCH_BYTES:
-        reason = f"{_BATCH_ROWS} rows of the query have {size:,} bytes; select shorter values"
+        has = plural(size, "byte", form=",")
+        reason = f"{_BATCH_ROWS} rows of the query have {has}; select shorter values"
         raise RefusedError(reason)
 
 
