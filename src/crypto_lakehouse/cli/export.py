@@ -71,8 +71,8 @@ def command(**given: Any) -> int:
     and parquet: all columns of all types, a year or month in each file.
 
     A file gets its name once it is complete. A second export into the same folder writes only what
-    has changed, and continues one that was killed. A file that no export has written is never
-    replaced.
+    has changed, removes files of which the tables have no rows any more, and continues one that was
+    killed. A file that no export has written is never replaced.
 
     \b
     Examples:
@@ -158,5 +158,7 @@ def _print(report: ExportReport) -> None:
         f"{report.folder}: {written} written ({plural(report.rows, 'row', form=',')}, "
         f"{bytes_text(report.size_bytes)}), {report.unchanged:,} unchanged"
     )
+    for path in report.removed:
+        click.echo(f"removed: {path}: the table has no such rows any more", err=True)
     for reason, names in report.refused.items():
         click.echo(f"no file for {some_of(names, _NAMED)}: {reason}", err=True)

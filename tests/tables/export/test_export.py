@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.feather
 import pytest
-from tests.tables.export.lakes import FIRST, add
-from tests.tables.sample_data import bars, changed_text, ingest, put
+from attrs import evolve
+from tests.tables.export.lakes import FIRST, add, future
+from tests.tables.sample_data import bars, changed_text, days, ingest, put, text_of
 
 from crypto_lakehouse.core.errors import (
     ConfigurationError,
@@ -120,6 +121,50 @@ def test_rows_that_were_published_again_are_written_again(root: Path, tmp_path: 
     assert rows.filter(pl.col("open_time").dt.date() == FIRST)["volume"].to_list() == [7.0] * 24
 
 
+def test_files_whose_rows_are_all_gone_are_removed(root: Path, tmp_path: Path) -> None:
+    """The publisher may replace an archive by one without rows."""
+    to, selected = tmp_path / "to", {"markets": None, "data_types": ["klines", "markPriceKlines"]}
+    gone = "futures/BTC_USDT_USDT-1h-mark.feather"
+    assert gone in export(root, "freqtrade", to, **selected).written
+    catalog = LakeCatalog(root / "lake")
+    for day in days(FIRST, 2):
+        mark = future("markPriceKlines", day)
+        ingest(catalog, [put(root, mark, text_of(mark).splitlines()[0] + "\n")])
+    catalog.close()
+    for other in ({"markets": ["spot"]}, {"symbols": ["ETH*"]}, {"intervals": ["1h", "4h"],
+                  "data_types": ["klines"]}):  # fmt: skip
+        assert export(root, "freqtrade", to, **{**selected, **other}).removed == ()
+    data = (to / gone).read_bytes()
+    (to / gone).write_bytes(data + b"changed")
+    with pytest.raises(ConfigurationError, match="was changed since an export wrote it"):
+        export(root, "freqtrade", to, **selected)
+    (to / gone).write_bytes(data)
+    assert export(root, "freqtrade", to, **selected).removed == (gone,)
+    assert gone not in files(to)
+    assert export(root, "freqtrade", to, **selected).removed == ()
+
+
+def test_a_table_of_another_time_has_no_file_of_later_rows(root: Path, tmp_path: Path) -> None:
+    with Lake.open(root / "lake") as lake:
+        snapshot = lake.table("spot.klines").current_snapshot()
+    assert snapshot is not None
+    before = datetime.fromtimestamp((snapshot.timestamp_ms + 1) / 1000, UTC)
+    add(root, bars(FIRST + timedelta(days=3)), bars(date(2025, 1, 1)), bars(FIRST, "XRPUSDT"))
+    later = ["BTCUSDT/1h/BTCUSDT-1h-2025", "XRPUSDT/1h/XRPUSDT-1h-2023"]
+    to = tmp_path / "to"
+    export(root, "csv", to)
+    assert export(root, "csv", to, as_of=before, end="2024-12-31", symbols=["B*"]).removed == ()
+    report = export(root, "csv", to, as_of=before)
+    assert report.removed == tuple(f"spot/klines/{name}.csv" for name in later)
+    assert not {*report.removed} & {*files(to)}
+    assert len(report.written) + report.unchanged == len(files(to)) == 4
+    # What another lake has exported stays, although this one has no such rows.
+    add(tmp_path / "other", bars(date(2022, 1, 1)))
+    export(tmp_path / "other", "csv", to)
+    assert len(files(to)) == 5
+    assert export(root, "csv", to, as_of=before).removed == ()
+
+
 def test_rows_of_files_that_overlap_are_sorted_together(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +268,10 @@ def test_times_without_rows_make_no_file(lake: Lake, tmp_path: Path) -> None:
     )
     report = export_lake(lake, "csv", tmp_path, selection)
     assert report.written == ()
+    assert files(tmp_path) == {}
+    year = ("futures_um/fundingRate/BTCUSDT/BTCUSDT-fundingRate-2023.csv",)
+    assert export_lake(lake, "csv", tmp_path, evolve(selection, start=None)).written == year
+    assert export_lake(lake, "csv", tmp_path, selection).removed == year
     assert files(tmp_path) == {}
 
 

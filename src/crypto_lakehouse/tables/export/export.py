@@ -24,7 +24,7 @@ from crypto_lakehouse.tables.export.files import HashingFile, make_folders
 from crypto_lakehouse.tables.export.ordered import OutOfOrderError, ordered_batches
 from crypto_lakehouse.tables.export.record import ExportedFile, ExportRecord
 from crypto_lakehouse.tables.export.targets import Target, target_named
-from crypto_lakehouse.tables.export.units import ExportSelection, Unit, units_of
+from crypto_lakehouse.tables.export.units import ExportSelection, Selected, Unit, selected_of
 from crypto_lakehouse.tables.lake.lake import Lake
 
 _T = TypeVar("_T")
@@ -43,6 +43,7 @@ class ExportReport:
         target: What the files are for.
         folder: Where they are.
         written: The files that were written.
+        removed: The files of earlier exports that were removed, as the table has no such rows.
         unchanged: How many files were up to date.
         rows: Rows in the files that were written.
         size_bytes: Bytes of the files that were written.
@@ -52,6 +53,7 @@ class ExportReport:
     target: str
     folder: str
     written: tuple[str, ...]
+    removed: tuple[str, ...]
     unchanged: int
     rows: int
     size_bytes: int
@@ -69,7 +71,8 @@ def export_lake(
 
     Each table is read at the snapshot that is its newest when the export begins. Rows are read and
     written in batches. A file gets its name once it is complete. A second export into the same
-    folder writes only the files whose rows have changed; so does one after a kill.
+    folder writes only the files whose rows have changed, and removes those of which the tables have
+    no rows any more; so does one after a kill.
 
     Args:
         lake: The lake.
@@ -89,15 +92,17 @@ def export_lake(
     if is_url(name := os.fspath(folder)):
         reason = f"`{shown(name)}` is a URL; name a directory, and copy it from there"
         raise ConfigurationError([Problem("--to", reason)])
-    chosen, root = target_named(target), Path(folder)
-    paths, refused = _planned(lake, chosen, selection or ExportSelection())
+    chosen, root, selection = target_named(target), Path(folder), selection or ExportSelection()
+    _check_types(chosen, selection)
+    selected = selected_of(lake, selection, chosen.data_types, by_period=chosen.by_period)
+    paths, refused = _planned(chosen, selected.units)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with (
             output_lock(root / LOCK, "name another folder"),
             ExportRecord.opened(root, target) as record,
         ):
-            run = _Run(chosen, root, record, on_file)
+            run = _Run(chosen, selected, root, record, on_file)
             run.write(paths)
     except OSError as error:
         raise _store_error(error, root) from error
@@ -105,6 +110,7 @@ def export_lake(
         target=target,
         folder=str(root),
         written=tuple(line.path for line in run.written),
+        removed=tuple(run.removed),
         unchanged=run.unchanged,
         rows=sum(line.rows for line in run.written),
         size_bytes=sum(line.size_bytes for line in run.written),
@@ -112,20 +118,17 @@ def export_lake(
     )
 
 
-def _planned(
-    lake: Lake, target: Target, selection: ExportSelection
-) -> tuple[dict[str, Unit], dict[str, list[str]]]:
+def _planned(target: Target, units: Iterable[Unit]) -> tuple[dict[str, Unit], dict[str, list[str]]]:
     """The units by the paths of their files, and series without a file by the reason.
 
     Raises:
-        ConfigurationError, QueryError: As `export_lake`.
+        QueryError: There is no file, or two units would have the same.
     """
-    _check_types(target, selection)
     refused: dict[str, list[str]] = defaultdict(list)
     paths: dict[str, Unit] = {}
-    for unit in units_of(lake, selection, target.data_types, by_period=target.by_period):
-        if why := target.refusal(unit):
-            refused[why].append(unit.name)
+    for unit in units:
+        if reason := target.refusal(unit):
+            refused[reason].append(unit.name)
         elif (other := paths.setdefault(path := target.path(unit), unit)) is not unit:
             reason = f"`{unit.name}` and `{other.name}` would both be `{path}`; select one of them"
             raise QueryError("export", reason)
@@ -173,10 +176,12 @@ class _Run:
     """One export into an open folder."""
 
     target: Target
+    selected: Selected
     folder: Path
     record: ExportRecord
     on_file: Callable[[ExportedFile], None] | None
     written: list[ExportedFile] = field(factory=list)
+    removed: list[str] = field(factory=list)
     unchanged: int = 0
 
     def write(self, units: dict[str, Unit]) -> None:
@@ -185,17 +190,49 @@ class _Run:
         Raises:
             ConfigurationError: A file is in the way; nothing is written then.
         """
+        gone = self._units_without_rows()
         works = [self._work(path, unit) for path, unit in units.items()]
         forms = self.target.forms({each.unit.name: each.measured for each in works}, units.values())
         works = [evolve(each, form=forms[each.unit.name]) for each in works]
         stale = [each for each in works if not self._is_current(each)]
         self.unchanged = len(works) - len(stale)
+        for unit in gone:
+            self._remove(unit)
         for work in stale:
             self._in_order(partial(self._write_file, work))
         self.record.settled.update(work.unit.name for work in works)
 
+    def _units_without_rows(self) -> list[str]:
+        """The units of the record that are selected, and of which the tables have no rows.
+
+        Raises:
+            ConfigurationError: The file of one was changed.
+        """
+        there = {unit.name for unit in self.selected.units}
+        lines = (self.record.newest(unit) for unit in self.record.units if unit not in there)
+        gone = [line.unit for line in lines if line and self.selected.covers(line.unit, line.table)]
+        for unit in gone:
+            self._standing(unit)
+        return gone
+
+    def _standing(self, unit: str, path: str = "") -> list[str]:
+        """The paths at which a unit has files, but for one.
+
+        Raises:
+            ConfigurationError: One was changed.
+        """
+        lines = (self.record.standing(each) for each in self.record.paths(unit) if each != path)
+        return [line.path for line in lines if line is not None and line.unit == unit]
+
+    def _remove(self, unit: str) -> None:
+        for path in self._standing(unit):
+            make_folders(self.folder, path).unlink()
+            self.removed.append(path)
+        self.record.forget(unit)
+
     def _work(self, path: str, unit: Unit) -> _Work:
         self.record.standing(path)
+        self._standing(unit.name, path)
         told = (self.target.name, self.target.version, unit.source())
         source = hashlib.sha256(repr(told).encode()).hexdigest()
         newest = self.record.newest(unit.name)
@@ -231,6 +268,9 @@ class _Run:
         batches = self._batches(work.unit, sorts_all=sorts_all)
         first = next(batches, None)
         if first is None:  # no row is within the times that are selected
+            newest = self.record.newest(work.unit.name)
+            if newest and self.selected.covers(newest.unit, newest.table):
+                self._remove(newest.unit)
             return
         place = make_folders(self.folder, work.path)
         remove_stale_parts(place.parent)
@@ -242,6 +282,7 @@ class _Run:
             os.fsync(part.file.fileno())
             line = ExportedFile(
                 unit=work.unit.name,
+                table=self.selected.identifier(work.unit.name),
                 path=work.path,
                 source=work.source,
                 measured=work.measured,
@@ -262,9 +303,8 @@ class _Run:
             return
         self.record.add(line)
         # Before the new name: a reader of the folder must not find the rows twice.
-        for old in self.record.outdated(line.unit, line.path):
-            if self.record.standing(old) is not None:
-                (self.folder / old).unlink()
+        for old in self._standing(line.unit, line.path):
+            make_folders(self.folder, old).unlink()
         part.commit()
         self.written.append(line)
         if self.on_file is not None:

@@ -36,6 +36,7 @@ class ExportedFile:
 
     Attributes:
         unit: What its rows are, as `spot.klines/BTCUSDT/1h/2024`.
+        table: The identifier of their table: one of another lake has another.
         path: Its path in the folder, with slashes.
         source: A digest of the rows' data files and of the selection.
         measured: What was measured of its rows, such as their decimal places.
@@ -47,6 +48,7 @@ class ExportedFile:
     """
 
     unit: str
+    table: str
     path: str
     source: str
     measured: str
@@ -72,8 +74,9 @@ class ExportRecord:
 
     folder: Path
     target: str
-    _lines: list[ExportedFile] = field(factory=list)
     settled: set[str] = field(factory=set)
+    _by_unit: dict[str, list[ExportedFile]] = field(factory=dict)
+    _by_path: dict[str, list[ExportedFile]] = field(factory=dict)
     _file: TextIO | None = field(default=None, repr=False)
 
     @classmethod
@@ -88,22 +91,38 @@ class ExportRecord:
             OSError: It cannot be read or written.
         """
         path = folder / RECORD
-        record = cls(folder, target, _read(path, target))
+        record = cls(folder, target)
+        for line in _read(path, target):
+            record._hold(line)
         record._write()  # without a last line that a killed export has not completed
         with path.open("a", encoding="utf-8") as file:
             record._file = file
             yield record
-        newest = {line.unit: line for line in record._lines}
-        record._lines = [
-            line
-            for line in record._lines
-            if line.unit not in record.settled or newest[line.unit] is line
-        ]
+        for unit in record.settled & {*record._by_unit}:
+            record._by_unit[unit] = record._by_unit[unit][-1:]
         record._write()
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The units that have lines."""
+        return tuple(self._by_unit)
 
     def newest(self, unit: str) -> ExportedFile | None:
         """The newest line of a unit."""
-        return next((line for line in reversed(self._lines) if line.unit == unit), None)
+        lines = self._by_unit.get(unit)
+        return lines[-1] if lines else None
+
+    def paths(self, unit: str) -> list[str]:
+        """The paths that the files of a unit have had."""
+        return [*dict.fromkeys(line.path for line in self._by_unit.get(unit, ()))]
+
+    def forget(self, unit: str) -> None:
+        """Drop the lines of a unit, which has no file any more."""
+        self._by_unit.pop(unit, None)
+
+    def _hold(self, line: ExportedFile) -> None:
+        self._by_unit.setdefault(line.unit, []).append(line)
+        self._by_path.setdefault(line.path, []).append(line)
 
     def add(self, line: ExportedFile) -> None:
         """Add a line, before the file gets its name, and sync it.
@@ -111,7 +130,7 @@ class ExportRecord:
         Raises:
             OSError: It cannot be written.
         """
-        self._lines.append(line)
+        self._hold(line)
         assert self._file is not None  # noqa: S101 - it is open as long as files are written
         self._file.write(_text(line))
         self._file.flush()
@@ -128,7 +147,7 @@ class ExportRecord:
             found = place.lstat()
         except FileNotFoundError:
             return None
-        lines = [line for line in reversed(self._lines) if line.path == path]
+        lines = self._by_path.get(path, [])[::-1]
         if stat.S_ISREG(found.st_mode):
             for line in lines:
                 if (line.size_bytes, line.mtime_ns) == (found.st_size, found.st_mtime_ns):
@@ -142,19 +161,14 @@ class ExportRecord:
         reason = f"{what}, and is not replaced; move it away, or name another folder"
         raise _unusable(place, reason)
 
-    def outdated(self, unit: str, path: str) -> list[str]:
-        """Other paths that files of a unit have had."""
-        paths = (line.path for line in self._lines if line.unit == unit and line.path != path)
-        return [*dict.fromkeys(paths)]
-
     def _write(self) -> None:
         path = self.folder / RECORD
         if path.is_symlink():
             raise _unusable(path, "is a symbolic link; remove it, or name another folder")
         with whole_file(path) as file:
             file.write(f"{json.dumps({'format': _FORMAT, 'target': self.target})}\n".encode())
-            for line in self._lines:
-                file.write(_text(line).encode())
+            for lines in self._by_unit.values():
+                file.writelines(_text(line).encode() for line in lines)
 
 
 def _text(line: ExportedFile) -> str:

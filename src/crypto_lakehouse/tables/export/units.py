@@ -21,7 +21,7 @@ from crypto_lakehouse.tables.lake.scanned_files import time_bounds
 from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 from crypto_lakehouse.tables.schema.schemas import TableSchema
 
-__all__ = ["ExportSelection", "Unit", "units_of"]
+__all__ = ["ExportSelection", "Selected", "Unit", "selected_of"]
 
 
 @frozen(kw_only=True)
@@ -97,9 +97,68 @@ class Unit:
         return min(low for low, _ in bounds), max(high for _, high in bounds)
 
 
-def units_of(
+@frozen
+class _Table:
+    """A table of a selection.
+
+    Attributes:
+        schema: The table.
+        scan: Its selected rows, of one snapshot.
+        wanted: How each symbol that is given is looked for.
+    """
+
+    schema: TableSchema
+    scan: Scan = field(repr=False)
+    wanted: dict[str, WantedSeries]
+
+    @property
+    def identifier(self) -> str:
+        """What tells it from a table of this name in another lake."""
+        return str(self.scan.iceberg.metadata.table_uuid)
+
+
+@frozen(kw_only=True)
+class Selected:
+    """What a lake has of a selection.
+
+    Attributes:
+        selection: What is selected.
+        units: A unit for each file, by name.
+    """
+
+    selection: ExportSelection
+    units: tuple[Unit, ...]
+    _tables: dict[str, _Table]
+
+    def identifier(self, unit: str) -> str:
+        """What tells the table of a unit from one of the same name in another lake."""
+        table = self._tables.get(unit.partition("/")[0])
+        return "" if table is None else table.identifier
+
+    def covers(self, unit: str, identifier: str) -> bool:
+        """Whether a unit that an earlier export has written is selected, of a table of this lake.
+
+        If it is none of the units, the table has no such rows.
+        """
+        if identifier != self.identifier(unit) or not identifier:
+            return False
+        name, symbol, *rest = unit.split("/")
+        interval = rest.pop(0) if rest and rest[0] in INTERVALS else None
+        selection, wanted = self.selection, self._tables[name].wanted
+        if selection.intervals is not None and interval not in (None, *selection.intervals):
+            return False
+        if selection.symbols is not None and not _named(symbol, wanted):
+            return False
+        if not rest:
+            return True
+        begin, monthly = _period(rest[0])
+        times = TimeRange.of(selection.start, selection.end)
+        return _within(times, begin, _next(begin, monthly=monthly)) is not None
+
+
+def selected_of(
     lake: Lake, selection: ExportSelection, data_types: Collection[str] | None, *, by_period: bool
-) -> list[Unit]:
+) -> Selected:
     """Split what is selected; each table is read at the snapshot that is its newest now.
 
     Args:
@@ -112,36 +171,42 @@ def units_of(
         QueryError: The lake has no rows of what is selected.
         LakeError: The metadata of a table cannot be read.
     """
-    tables = [*_tables(lake, selection, data_types)]
-    scans = [
-        lake.scan(
-            schema.name, start=selection.start, end=selection.end, as_of=selection.as_of,
-            origins=selection.origins,
-        )
-        for schema in tables
-    ]  # fmt: skip
+    tables = [
+        _Table(schema, _scan(lake, schema, selection), _wanted(schema, selection.symbols))
+        for schema in _tables(lake, selection, data_types)
+    ]
     units: list[Unit] = []
     seen: set[str] = set()
     absent = dict.fromkeys(selection.symbols or ())
-    for schema, scan in zip(tables, scans, strict=True):
-        wanted = _wanted(schema, selection.symbols)
-        for (symbol, interval), files in _by_series(scan).items():
+    for each in tables:
+        for (symbol, interval), files in _by_series(each.scan).items():
             seen.add(symbol)
             if selection.intervals is not None and interval not in (None, *selection.intervals):
                 continue
-            fitting = [given for given, each in wanted.items() if _is_named(symbol, each)]
+            fitting = _named(symbol, each.wanted)
             if selection.symbols is not None and not fitting:
                 continue
             absent = {name: None for name in absent if name not in fitting}
-            series = evolve(scan, files=tuple(files), symbols=(symbol,), interval=interval)
-            units += _split(schema, symbol, interval, series, by_period=by_period)
+            series = evolve(each.scan, files=tuple(files), symbols=(symbol,), interval=interval)
+            units += _split(each.schema, symbol, interval, series, by_period=by_period)
     if absent:
         named = ", ".join(with_nearest(each, sorted(seen)) for each in absent)
         there = existing_values(sorted(seen), "symbols")
         raise QueryError("export", f"the lake has no such rows of {named}; {there}")
     if not units:
         raise QueryError("export", "the lake has no rows of what is selected; see `lake tables`")
-    return sorted(units, key=lambda unit: unit.name)
+    return Selected(
+        selection=selection,
+        units=tuple(sorted(units, key=lambda unit: unit.name)),
+        tables={each.schema.name: each for each in tables},
+    )
+
+
+def _scan(lake: Lake, schema: TableSchema, selection: ExportSelection) -> Scan:
+    return lake.scan(
+        schema.name, start=selection.start, end=selection.end, as_of=selection.as_of,
+        origins=selection.origins,
+    )  # fmt: skip
 
 
 def _tables(
@@ -167,8 +232,13 @@ def _wanted(schema: TableSchema, symbols: Iterable[str] | None) -> dict[str, Wan
     }
 
 
-def _is_named(symbol: str, wanted: WantedSeries) -> bool:
-    return any(wanted.matching({symbol}, each) for each in wanted.symbols or ())
+def _named(symbol: str, wanted: dict[str, WantedSeries]) -> list[str]:
+    """Those of the symbols given that select a symbol of the table."""
+    return [
+        given
+        for given, series in wanted.items()
+        if any(series.matching({symbol}, each) for each in series.symbols or ())
+    ]
 
 
 def _by_series(scan: Scan) -> dict[tuple[str, str | None], list[DataFile]]:
@@ -212,6 +282,12 @@ def _split(
             period = f"{begin:%Y-%m}" if monthly else f"{begin:%Y}"
             part = evolve(scan, files=tuple(files), times=times)
             yield evolve(unit, period=period, scan=part)
+
+
+def _period(text: str) -> tuple[datetime, bool]:
+    """The begin of a year or month that is written as in the name of a unit, and which it is."""
+    year, _, month = text.partition("-")
+    return datetime(int(year), int(month or 1), 1, tzinfo=UTC), bool(month)
 
 
 def _start_of(time: datetime, *, monthly: bool) -> datetime:
