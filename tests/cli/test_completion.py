@@ -128,10 +128,14 @@ def test_fish_offers_values_with_the_help_of_commands(home: Path) -> None:
     program = installed("fish")
     write_completion("fish", home)
     asked = "source ./completion; complete -C 'crypto-lakehouse coll'; " \
-        "complete -C 'crypto-lakehouse collect --discovery '"  # fmt: skip
+        "complete -C 'crypto-lakehouse collect --discovery '; " \
+        "complete -C 'crypto-lakehouse daem'; " \
+        "complete -C 'crypto-lakehouse collect --markets spot,futures_'"  # fmt: skip
     done = subprocess.run(
         [program, "--no-config", "-c", asked], check=True, capture_output=True, text=True
     )
     assert done.stdout.splitlines() == [
-        "collect\tFetch archives and verify them.", "calendar", "listing"
+        "collect\tFetch archives and verify them.", "calendar", "listing",
+        "daemon\tRun pipelines by their schedules, until it is stopped.",
+        "spot,futures_cm", "spot,futures_um",
     ]  # fmt: skip

@@ -28,7 +28,7 @@ FUTURE = "BTC/USDT:USDT"
 
 
 def freqtrade() -> dict[str, Any]:
-    folder = Path("freqtrade")
+    folder = Path("user_data/data/binance")
     handler = get_datahandler(folder, "feather")
     kinds = (CandleType.FUTURES, CandleType.MARK, CandleType.FUNDING_RATE)
     frames = {"spot": load_pair_history("BTC/USDT", "1h", folder)} | {

@@ -26,7 +26,7 @@ def loaded(folder: Path) -> dict[str, Any]:
     make_lake(folder)
     with Lake.open(folder / "lake") as lake:
         for target, name in (
-            ("freqtrade", "freqtrade"),
+            ("freqtrade", "user_data/data/binance"),
             ("nautilus", "catalog"),
             ("vectorbt", "bars"),
         ):

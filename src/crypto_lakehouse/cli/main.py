@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
-from click.shell_completion import CompletionItem
+from click.shell_completion import CompletionItem, FishComplete, add_completion_class
 
 from crypto_lakehouse.cli.command_group import CommandGroup
 from crypto_lakehouse.cli.signals import ended_by_sigterm
@@ -76,6 +76,15 @@ Every configuration key is an option of `collect`, a key of a file (--config FIL
 or YAML) and an environment variable CRYPTO_LAKEHOUSE_<KEY>; options override variables, and
 variables override files. `config show` prints each value and its origin.
 """
+
+
+class _FishComplete(FishComplete):
+    """What fish reads: click's own cuts a value, and the help of a command, at its first comma."""
+
+    source_template = FishComplete.source_template.replace("string split", "string split --max 1")
+
+
+add_completion_class(_FishComplete)
 
 
 class _PipeClosedError(Exception):
