@@ -193,3 +193,12 @@ def test_a_year_that_has_not_four_digits_is_an_error(
         four_digits = written(connection, f"FROM ({days}) LIMIT 3", form, tmp_path / "x")
         assert "9999-12-31" in four_digits.read_text()
         four_digits.unlink()
+
+
+@pytest.mark.parametrize("form", ["json", "parquet"])
+def test_a_list_of_very_many_levels_is_an_error(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path, form: str
+) -> None:
+    deep = f"SELECT {'[' * 500}1{']' * 500} AS deep"
+    with pytest.raises(QueryError, match=r"too many levels .*; cast it to VARCHAR"):
+        written(connection, deep, form, tmp_path / "x")

@@ -54,7 +54,7 @@ _CAUSE = {
 }
 
 _QUERY = {
-    "sql": {"type": "string", "minLength": 1, "maxLength": 100_000,
+    "sql": {"type": "string", "minLength": 1, "maxLength": 20_000,
             "description": "One SELECT of DuckDB's SQL, or SHOW TABLES, DESCRIBE table."},
     "as_of": {"type": "string", "minLength": 1, "maxLength": 40,
               "description": "The tables as they were then: a UTC day or an ISO time."},

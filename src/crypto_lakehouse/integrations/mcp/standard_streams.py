@@ -25,7 +25,7 @@ __all__ = ["serve"]
 #: The longest message that is read, in bytes.
 _LONGEST = 4 << 20
 
-#: What stands for a longer one; it is no JSON, so the client gets an error of the protocol.
+#: What stands for a longer one; it is no JSON, so the protocol's reader ignores it.
 _TOO_LONG = "a message that is too long"
 
 _PIECE = 1 << 16

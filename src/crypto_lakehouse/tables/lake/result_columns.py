@@ -59,12 +59,17 @@ def as_form(relation: Any, form: str) -> Any:
         form: table, vertical, csv, json or parquet.
 
     Raises:
-        QueryError: Parquet has no type for a column.
+        QueryError: Parquet has no type for a column, or one is a list of lists of hundreds of
+            levels.
     """
     columns = zip(relation.columns, relation.types, strict=True)
-    converted = [
-        _converted(number, name, kind, form) for number, (name, kind) in enumerate(columns, 1)
-    ]
+    try:
+        converted = [
+            _converted(number, name, kind, form) for number, (name, kind) in enumerate(columns, 1)
+        ]
+    except RecursionError:
+        reason = "a column has too many levels of lists or structs; cast it to VARCHAR"
+        raise QueryError("query", reason) from None
     if all(text == f"#{number}" for number, text in enumerate(converted, 1)):
         return relation
     return relation.project(", ".join(converted))

@@ -39,6 +39,7 @@ from crypto_lakehouse.tables.lake.spill import release_spill_folder, spill_folde
 from crypto_lakehouse.tables.lake.statements import (
     HARMLESS,
     READING,
+    check_nesting,
     check_statements,
     check_text,
 )
@@ -168,6 +169,8 @@ class QuerySession:
                 or column does not exist, or the statement would read or write files.
         """
         check_text(query)
+        if self._allowed == READING:
+            check_nesting(query)
         if not self._locked:
             folded = query.casefold()
             wants_all = folded.lstrip().startswith(_ABOUT_TABLES)
