@@ -297,7 +297,19 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"columns": {"c": "spot.klines[1h].close"}}, "no table `spot.klines`",
     ),
     "no column": ({"columns": {"c": f"{BARS}.clos"}}, "no column 'clos'; it has symbol"),
-    "nothing": ({"columns": {"": ""}}, "`` of `` is not a column; write"),
+    "nothing": ({"columns": {"x": ""}}, "`` of `x` is not a column; write"),
+    "no mapping": ({"columns": ["spot.klines.close"]}, "no column is named; give some: {"),
+    "a label of the frames": (
+        {"columns": {"time": FIELDS["close"]}}, "`time` cannot be the label of a column; choose an",
+    ),
+    "a step of ages": ({"every": "3000000d"}, "`every` is `3000000d`, and must be a length"),
+    "an age without end": ({"max_age": timedelta.max}, "at most 36,500 days: 90s, 15m, 8h, 1d or"),
+    "the last day": (
+        {"start": "9999-12-31T23:30", "end": "9999-12-31"}, "no multiple of `every`, 1:00:00, is",
+    ),
+    "a time before all": (
+        {"start": "0001-01-01T00:00+05:00"}, r"`0001-01-01 00:00:00\+05:00` is not within the",
+    ),
     "no bars so long": (
         {"columns": {"c": f"{BARS}.close"}, "every": "90m"},
         r"no bars are as long as a step of the panel, 1:30:00; name their interval, as `futures_um",

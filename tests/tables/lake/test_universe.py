@@ -52,6 +52,8 @@ def test_each_day_has_the_symbols_that_have_rows_on_it(lake: Lake) -> None:
         assert lake.universe(when).rows() == [each for each in wanted if each[0] == when]
     of_days = lake.universe(FIRST, last, tables=["spot.klines"], interval="1d")
     assert set(of_days["symbol"]) == {"NEWUSDT"}
+    twice = ["spot.klines", "SPOT.klines", "spot.klines"]
+    assert lake.universe("2023-12-30", "9999-12-31", tables=twice).rows() == wanted
     of_both = lake.universe(FIRST, tables=("spot.klines", "futures_um.metrics"))
     assert of_both.rows() == [
         (FIRST, "futures_um", "metrics", "BTCUSDT"), *(row for row in wanted if row[0] == FIRST)

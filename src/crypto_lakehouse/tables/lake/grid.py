@@ -21,6 +21,9 @@ UTC_TIME = pl.Datetime("us", "UTC")
 _LENGTH = re.compile(r"(\d{1,9})\s*(s|m|h|d|w)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
+#: Longer ones reach beyond the years that Python knows.
+_LONGEST = timedelta(days=36_500)
+
 #: A Monday, from which weeks are counted; a multiple of every other step, too.
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
@@ -33,7 +36,7 @@ def length_of(value: str | timedelta, what: str) -> timedelta:
         what: The parameter, for the error.
 
     Raises:
-        QueryError: It is not a length above 0.
+        QueryError: It is not a length above 0, or is above a century.
     """
     found = value
     if isinstance(value, str):
@@ -42,10 +45,12 @@ def length_of(value: str | timedelta, what: str) -> timedelta:
             found = timedelta(**{_UNITS[match[2]]: int(match[1])}) if match else value
         except OverflowError:
             found = value
-    if not isinstance(found, timedelta) or found <= timedelta():
-        raise QueryError(
-            "panel", f"`{what}` is `{value}`, and must be a length of time: 90s, 15m, 8h, 1d or 1w"
+    if not isinstance(found, timedelta) or not timedelta() < found <= _LONGEST:
+        reason = (
+            f"`{what}` is `{value}`, and must be a length of time, at most {_LONGEST.days:,} days: "
+            "90s, 15m, 8h, 1d or 1w"
         )
+        raise QueryError("panel", reason)
     return found
 
 
@@ -71,13 +76,13 @@ class Grid:
             QueryError: There is none.
         """
         origin = _MONDAY if every % timedelta(weeks=1) == timedelta() else EPOCH
-        first = start + (origin - start) % every
-        count = -((first - end) // every)
+        after = (origin - start) % every
+        count = -((after - (end - start)) // every)
         if count <= 0:
             when = f"from {start.isoformat()} to {end.isoformat()}"
             raise QueryError("panel", f"no multiple of `every`, {every}, is {when}; choose a "
                              "shorter step or more time")  # fmt: skip
-        return cls(first, count, every)
+        return cls(start + after, count, every)
 
     @property
     def last(self) -> datetime:

@@ -43,7 +43,10 @@ def panel_of(
 ) -> Panel:
     """Make a panel, as `Lake.panel` says."""
     step, times = length_of(every, "every"), TimeRange.of(start, end)
-    fields = [PanelField.parse(label, text) for label, text in columns.items()]
+    fields = [
+        PanelField.parse(label, text)
+        for label, text in (columns.items() if isinstance(columns, Mapping) else ())
+    ]
     if not fields:
         raise QueryError("panel", 'no column is named; give some: {"close": "spot.klines.close"}')
     fields = [evolve(each, table=lake.data_schema(each.table).name) for each in fields]

@@ -25,6 +25,9 @@ SETTLED_AT = "settled_at"
 
 _COLUMN = re.compile(r"(\w+\.\w+)(?:\[(\w+)\])?\.(\w+)")
 
+#: Labels that the frames of a panel have already, and the one that Polars replaces.
+_TAKEN = {"", "symbol", "time"}
+
 _LENGTHS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 #: How long a value stands until the next one is due. Rates are settled every 8, 4 or 1 hours, and
@@ -76,8 +79,11 @@ class PanelField:
         """Read `spot.klines.close` or `spot.klines[4h].close`.
 
         Raises:
-            QueryError: The text is not of this form.
+            QueryError: The text is not of this form, or the label is not that of a column.
         """
+        if not isinstance(label, str) or label in _TAKEN:
+            reason = f"`{label}` cannot be the label of a column; choose another one"
+            raise QueryError("panel", f"{reason}, that is a text, and neither `symbol` nor `time`")
         match = _COLUMN.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             reason = (

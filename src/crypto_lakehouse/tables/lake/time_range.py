@@ -12,6 +12,9 @@ __all__ = ["Instant", "TimeRange"]
 
 _DAY = timedelta(days=1)
 
+#: The last instant that Python knows.
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
 #: The types in which a day or an instant may be given.
 Instant = str | date | datetime
 
@@ -33,12 +36,13 @@ class TimeRange:
         """Make a range of two ends; a day is included whole, in UTC.
 
         Raises:
-            QueryError: A text is not an ISO date or time, or the end is not after the start.
+            QueryError: A text is not an ISO date or time, a time is outside of the years 1 to 9999,
+                or the end is not after the start.
         """
         first = None if start is None else _instant(start)
         last = None if end is None else _instant(end)
         if last is not None and _is_day(end):
-            last += _DAY
+            last = min(last, _LATEST - _DAY) + _DAY
         if first is not None and last is not None and first >= last:
             raise QueryError("scan", f"the end `{end}` is not after the start `{start}`")
         return cls(first, last)
@@ -69,4 +73,7 @@ def _instant(value: Instant) -> datetime:
             raise QueryError("scan", reason) from None
     if not isinstance(value, datetime):
         value = datetime.combine(value, time.min)
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise QueryError("scan", f"`{value}` is not within the years 1 to 9999 in UTC") from None

@@ -36,7 +36,8 @@ def universe_of(
     names = _tables_of_klines(lake) if names is None else names
     if not names:
         raise QueryError("universe", "no table is named; name some, or leave `tables` out")
-    frames = [_of_table(lake, name, first, last, interval, as_of) for name in names]
+    once = dict.fromkeys(lake.data_schema(name).name for name in names)
+    frames = [_of_table(lake, name, first, last, interval, as_of) for name in once]
     found = pl.concat([pl.DataFrame(schema=_COLUMNS), *frames])
     if found.is_empty():
         days = f"on {first}" if first == last else f"from {first} to {last}"
