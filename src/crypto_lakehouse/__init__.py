@@ -1,6 +1,6 @@
 """Collect the public Binance market-data archive: complete, verified, current and resumable.
 
-Example:
+Examples:
     >>> from crypto_lakehouse import run_collection
     >>> report = await run_collection(  # doctest: +SKIP
     ...     {"output_directory": "output", "symbols": ["BTCUSDT"], "default_date": "2025-07-15"}

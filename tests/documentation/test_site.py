@@ -61,3 +61,4 @@ def test_python_is_documented_with_arguments(site: Path) -> None:
     page = (site / "reference/python/index.html").read_text(encoding="utf-8")
     assert 'id="crypto_lakehouse.run_collection"' in page
     assert 'id="crypto_lakehouse.tables.Lake.scan"' in page
+    assert "<blockquote>" not in page, "an example is shown as quotes: name its section `Examples:`"

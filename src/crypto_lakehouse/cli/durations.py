@@ -12,7 +12,7 @@ __all__ = ["seconds_of"]
 def seconds_of(text: str) -> float:
     """Return the seconds of a duration, at least 0; NaN if the text is not one.
 
-    Example:
+    Examples:
         >>> seconds_of("1.5h"), seconds_of("30"), seconds_of("-1"), seconds_of("soon")
         (5400.0, 30.0, nan, nan)
     """

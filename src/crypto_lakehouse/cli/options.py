@@ -79,7 +79,7 @@ def _dashed(key: str) -> str:
 def option_of(key: str) -> str:
     """Return the name of a key's option that comes first in `--help`.
 
-    Example:
+    Examples:
         >>> option_of("default_date"), option_of("max_retries")
         ('--date', '--max-retries')
     """
@@ -122,7 +122,7 @@ def _takes_list(kind: Any) -> bool:
 def help_text(key: KeyDescription) -> str:
     """Return the help of a key: its sentence, then what its values look like.
 
-    Example:
+    Examples:
         >>> help_text(described(config_keys()["max_retries"]))
         'How often a failed request is tried again, with growing waits. [0..20; default: 5]'
     """
@@ -160,7 +160,7 @@ def by_option(problem: Problem) -> Problem:
     Values of files, mappings and variables keep their own names, and so does what is named by its
     option already.
 
-    Example:
+    Examples:
         >>> str(by_option(Problem("$.max_retries", "must be at most 20", origin="override")))
         '--max-retries: must be at most 20'
     """

@@ -189,7 +189,7 @@ def columns_to_drop(
 
     Columns that fit after all, because later ones are left out, are kept; the latest first.
 
-    Example:
+    Examples:
         >>> columns_to_drop(("a", "b"), [("123", "4 5")], 8, ["b"], [])
         ['b']
         >>> columns_to_drop(("a", "b"), [("123", "4 5")], 8, ["b"], ["b"])

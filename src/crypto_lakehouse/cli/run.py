@@ -90,7 +90,7 @@ async def _run_ready(ready: Any, given: dict[str, Any]) -> int:
 def step_text(report: StepReport) -> str:
     """Return how a step ended, for a line.
 
-    Example:
+    Examples:
         >>> from crypto_lakehouse.workflows.composition import StepReport
         >>> step_text(StepReport(name="collect", state="done", results={"status": "complete"}))
         'complete'

@@ -92,7 +92,7 @@ def stdout_encoding() -> str:
 def shown_in(encoding: str, text: str) -> str:
     r"""Escape the symbols that an encoding lacks, so that the width of the text is known.
 
-    Example:
+    Examples:
         >>> print(shown_in("ascii", "币安"), shown_in("utf-8", "币安"))
         \u5e01\u5b89 币安
     """

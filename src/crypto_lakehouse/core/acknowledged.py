@@ -36,7 +36,7 @@ def is_key_glob(text: str) -> bool:
 def entry_fault(text: str) -> str:
     """Return why a text is neither an archive key nor a glob of keys; empty if it is one.
 
-    Example:
+    Examples:
         >>> entry_fault("data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2024-03-0[56].zip")
         ''
         >>> entry_fault("*.zip")
@@ -85,7 +85,7 @@ class Acknowledged:
         keys: The archives that are named.
         globs: Patterns of keys, in which `*` also matches slashes.
 
-    Example:
+    Examples:
         >>> known = Acknowledged.of(["data/spot/daily/trades/*/*-trades-2024-03-05.zip"])
         >>> known.holds("data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2024-03-05.zip")
         True

@@ -8,7 +8,7 @@ __all__ = ["bytes_text", "duration_text"]
 def bytes_text(size: float) -> str:
     """A size in decimal units.
 
-    Example:
+    Examples:
         >>> bytes_text(999), bytes_text(69_497), bytes_text(2.5e9)
         ('999 B', '69.5 kB', '2.5 GB')
     """
@@ -24,7 +24,7 @@ def bytes_text(size: float) -> str:
 def duration_text(seconds: float) -> str:
     """A duration in one or two units, rounded.
 
-    Example:
+    Examples:
         >>> duration_text(0.2), duration_text(59.6), duration_text(3700), duration_text(200_000)
         ('1 s', '1 min', '1 h 2 min', '2 d 7 h')
     """

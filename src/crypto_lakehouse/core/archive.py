@@ -212,7 +212,7 @@ class Archive:
         ArchiveKeyError: Rows of another origin are not of a day; an excerpt has no segment, or no
             stream has its data type; a data type has no archives.
 
-    Example:
+    Examples:
         >>> key = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2026-05-08.zip"
         >>> archive = Archive.parse(key)
         >>> archive.symbol, archive.interval, str(archive.period)
@@ -319,7 +319,7 @@ class Archive:
     def segment_key(self) -> str:
         """The key of the segment whose excerpt this is, or of the archive itself.
 
-        Example:
+        Examples:
             >>> key = "live/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2026-05-08"
             >>> Archive.parse(f"{key}.2026-05-08T12-0003-9f3c01ab.jsonl.zst").segment_key
             'live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst'

@@ -112,7 +112,7 @@ _FUTURES_ONLY = frozenset({StreamKind.MARK_PRICE, StreamKind.FORCE_ORDER})
 def kind_of(market: Market, data_type: DataType) -> StreamKind | None:
     """The kind of stream whose messages are rows of a data type; None if there is none.
 
-    Example:
+    Examples:
         >>> kind_of(Market.SPOT, DataType.AGG_TRADES)
         <StreamKind.AGG_TRADE: 'aggTrade'>
         >>> kind_of(Market.SPOT, DataType.MARK_PRICE)

@@ -18,7 +18,7 @@ def is_loopback(host: str) -> bool:
 
     Only the name counts: a resolver's answer for another name cannot be trusted.
 
-    Example:
+    Examples:
         >>> is_loopback("127.0.0.1"), is_loopback("a.localhost"), is_loopback("localhost.evil")
         (True, True, False)
     """
@@ -34,7 +34,7 @@ def is_loopback(host: str) -> bool:
 def kind_of_address(host: str) -> str:
     """Return why an address cannot be a public source; empty if it can be one.
 
-    Example:
+    Examples:
         >>> kind_of_address("10.0.0.1"), kind_of_address("169.254.169.254")
         ('private', 'link-local')
         >>> kind_of_address("mirror.example")

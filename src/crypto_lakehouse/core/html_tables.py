@@ -18,7 +18,7 @@ def html_table(caption: str, rows: Iterable[Sequence[object]], head: Sequence[st
         rows: The values; without `head`, the first of each names the others.
         head: The names of the columns.
 
-    Example:
+    Examples:
         >>> html_table("a < b", [("rows", 1200)])
         '<table><caption>a &lt; b</caption><tr><th>rows</th><td>1,200</td></tr></table>'
     """

@@ -31,7 +31,7 @@ def live_name(begun_at: datetime, recording: str) -> str:
         begun_at: The time of its first line.
         recording: The id of the recording, of which the first 8 digits are used.
 
-    Example:
+    Examples:
         >>> live_name(datetime(2026, 5, 8, 12, 0, 3, tzinfo=UTC), "9f3c01ab55")
         '2026-05-08T12-0003-9f3c01ab'
     """
@@ -62,7 +62,7 @@ def live_key(market: Market, kind: StreamKind, name: str) -> str:
         kind: The kind of stream.
         name: As `live_name` makes it.
 
-    Example:
+    Examples:
         >>> live_key(Market.SPOT, StreamKind.TRADE, "2026-05-08T12-0003-9f3c01ab")
         'live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst'
     """
@@ -72,7 +72,7 @@ def live_key(market: Market, kind: StreamKind, name: str) -> str:
 def live_folder(market: Market, kind: StreamKind) -> str:
     """The beginning of the object keys of all segments of a market and a kind of stream.
 
-    Example:
+    Examples:
         >>> live_folder(Market.SPOT, StreamKind.TRADE)
         'live/spot/trade/'
     """
@@ -82,7 +82,7 @@ def live_folder(market: Market, kind: StreamKind) -> str:
 def live_name_of(key: str) -> str:
     """The name of a segment, as `live_name` makes it, from its object key.
 
-    Example:
+    Examples:
         >>> live_name_of("live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst")
         '2026-05-08T12-0003-9f3c01ab'
     """
@@ -93,7 +93,7 @@ def live_name_of(key: str) -> str:
 def live_begin(key: str) -> datetime:
     """The time of a segment's first line, to the second, from its object key.
 
-    Example:
+    Examples:
         >>> str(live_begin(live_key(Market.SPOT, StreamKind.TRADE, "2026-05-08T12-0003-9f3c01ab")))
         '2026-05-08 12:00:03+00:00'
 
@@ -111,7 +111,7 @@ _STREAMS = {live_folder(market, kind): (market, kind) for market in Market for k
 def live_stream_at(key: str) -> tuple[Market, StreamKind] | None:
     """The market and the kind of stream in whose folder a key is, whatever its name; None if none.
 
-    Example:
+    Examples:
         >>> live_stream_at("live/futures/um/depth/2026-05-09/copy of a segment.jsonl.zst")
         (<Market.FUTURES_UM: 'futures_um'>, <StreamKind.DEPTH: 'depth'>)
         >>> live_stream_at("live/spot/daily/trades/BTCUSDT/x.jsonl.zst")
@@ -124,7 +124,7 @@ def live_stream_at(key: str) -> tuple[Market, StreamKind] | None:
 def live_stream_of(key: str) -> tuple[Market, StreamKind] | None:
     """The market and the kind of stream of a segment, from its object key; None if it is none.
 
-    Example:
+    Examples:
         >>> key = "live/spot/trade/2026-05-08/trade-2026-05-08T12-0003-9f3c01ab.jsonl.zst"
         >>> live_stream_of(key)
         (<Market.SPOT: 'spot'>, <StreamKind.TRADE: 'trade'>)

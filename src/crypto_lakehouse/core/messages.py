@@ -44,7 +44,7 @@ _REPR.maxstring = _REPR.maxother = 10_000  # complete texts, so that secrets are
 def shown(value: object) -> str:
     """Quote any value in part: short, on one line, without secrets.
 
-    Example:
+    Examples:
         >>> shown("a" * 1000) == "a" * 80 + "…", shown([1, [2]]), shown("https://me:pw@h")
         (True, '[1, [2]]', 'https://***@h')
     """
@@ -66,7 +66,7 @@ def plural(count: int, noun: str, many: str = "", *, form: str = "") -> str:
         many: The noun in the plural; the singular with an `s` by default.
         form: How the number is formatted; `,` separates thousands.
 
-    Example:
+    Examples:
         >>> plural(1, "archive"), plural(0, "entry", "entries"), plural(1200, "row", form=",")
         ('1 archive', '0 entries', '1,200 rows')
     """
@@ -76,7 +76,7 @@ def plural(count: int, noun: str, many: str = "", *, form: str = "") -> str:
 def counted_with_folders(archives: int, folders: int, *, form: str = "") -> str:
     """Return a number of archives, and of the folders that could not be read beside them.
 
-    Example:
+    Examples:
         >>> counted_with_folders(4, 0), counted_with_folders(1, 2)
         ('4 archives', '1 archive and 2 folders')
     """
@@ -91,7 +91,7 @@ def agreeing(count: int, text: str) -> str:
         count: How many things the text is about.
         text: It has `[s]` behind a noun, and `[is|are]` for other words: the first for one thing.
 
-    Example:
+    Examples:
         >>> agreeing(1, "1 file[s] [is|are] here"), agreeing(2, "2 file[s] [is|are] here")
         ('1 file is here', '2 files are here')
     """
@@ -101,7 +101,7 @@ def agreeing(count: int, text: str) -> str:
 def allowed_values(given: object, allowed: Iterable[str]) -> str:
     """Name the allowed values, and the one nearest to what was given.
 
-    Example:
+    Examples:
         >>> allowed_values("kline", ["klines", "trades"])
         'allowed: klines, trades; did you mean `klines`?'
     """
@@ -116,7 +116,7 @@ def existing_values(there: Collection[str], noun: str) -> str:
         there: The values, in order.
         noun: What they are, in the plural.
 
-    Example:
+    Examples:
         >>> existing_values(["BTCUSDT", "ETHUSDT"], "symbols")
         'it has BTCUSDT, ETHUSDT'
         >>> existing_values(list("abcdefghijklmnopqrstu"), "symbols")
@@ -129,7 +129,7 @@ def existing_values(there: Collection[str], noun: str) -> str:
 def some_of(names: Sequence[str], most: int) -> str:
     """Name the first of some things, and count the others.
 
-    Example:
+    Examples:
         >>> some_of(["a", "b"], 3), some_of(["a", "b", "c"], 1)
         ('`a`, `b`', '`a` and 2 more')
     """
@@ -140,7 +140,7 @@ def some_of(names: Sequence[str], most: int) -> str:
 def did_you_mean(given: object, options: Iterable[str]) -> str:
     """Ask whether the nearest of the options was meant; empty if none is near.
 
-    Example:
+    Examples:
         >>> did_you_mean("btcusdt", ["BTCUSDT", "ETHUSDT"]), did_you_mean("x", ["BTCUSDT"])
         ('; did you mean `BTCUSDT`?', '')
     """
@@ -151,7 +151,7 @@ def did_you_mean(given: object, options: Iterable[str]) -> str:
 def with_nearest(given: str, options: Iterable[str]) -> str:
     """Quote a name or a glob, and ask whether the nearest of the options was meant.
 
-    Example:
+    Examples:
         >>> with_nearest("btcusd*", ["BTCUSDT", "ETHUSDT"]), with_nearest("x", ["BTCUSDT"])
         ('`btcusd*` (did you mean `BTCUSDT`?)', '`x`')
     """
@@ -164,7 +164,7 @@ def nearest(given: object, allowed: Iterable[str]) -> str | None:
 
     A near value is similar to what was given, and has most of its letters and digits, in order.
 
-    Example:
+    Examples:
         >>> nearest("max_retry", ["markets", "max_retries"]), nearest("x", ["markets"])
         ('max_retries', None)
         >>> nearest("10XB", ["B", "kB"]), nearest("BTCUSTD", ["BTCUSDT"])

@@ -48,7 +48,7 @@ def redact(text: str) -> str:
     It masks the user information of every URL, the values of parameters with names of tokens,
     keys, passwords or signatures, and credentials in the form of HTTP headers.
 
-    Example:
+    Examples:
         >>> redact("https://me:pw@mirror.example/data?X-Amz-Signature=abc&part=1")
         'https://***@mirror.example/data?X-Amz-Signature=***&part=1'
     """

@@ -31,7 +31,7 @@ def is_refused(code: int) -> bool:
     Args:
         code: As `sqlite_hint` takes it.
 
-    Example:
+    Examples:
         >>> is_refused(14), is_refused(13)
         (True, False)
     """
@@ -46,7 +46,7 @@ def sqlite_hint(code: int, place: str) -> str | None:
         code: The extended or primary result code, as `sqlite3.Error.sqlite_errorcode`.
         place: What the user can move to another file system, as `output directory`.
 
-    Example:
+    Examples:
         >>> sqlite_hint(13, "lake")
         'free some space and run again'
     """

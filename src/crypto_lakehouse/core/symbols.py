@@ -97,7 +97,7 @@ class SymbolTraits:
 def traits_of(symbol: str, market: Market) -> SymbolTraits:
     """Return what the name of a symbol shows in a market.
 
-    Example:
+    Examples:
         >>> traits = traits_of("BTCUSDT_240628", Market.FUTURES_UM)
         >>> traits.base, traits.quote, str(traits.contract)
         ('BTC', 'USDT', 'delivery')
@@ -155,7 +155,7 @@ class SymbolFilter:
     Raises:
         ValueError: Another word.
 
-    Example:
+    Examples:
         >>> wanted = SymbolFilter(quote_assets=("USDT",), leveraged_tokens="exclude")
         >>> [wanted.accepts(name, Market.SPOT) for name in ("JUPUSDT", "BTCUPUSDT", "ETHBTC")]
         [True, False, False]

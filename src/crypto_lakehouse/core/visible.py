@@ -13,7 +13,7 @@ def visible(text: str) -> str:
 
     A byte of a path that is not UTF-8, which Python holds as a surrogate, is shown as that byte.
 
-    Example:
+    Examples:
         >>> import os
         >>> print(visible("币安\x00\u202e\n"), visible(os.fsdecode(b"bad\xff")))
         币安\x00\u202e\n bad\xff
@@ -26,7 +26,7 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     r"""Escape invisible characters, except for ends of lines and tabs.
 
-    Example:
+    Examples:
         >>> print(visible_lines("one\ntwo\x1b[2J"))
         one
         two\x1b[2J
@@ -39,7 +39,7 @@ def visible_lines(text: str) -> str:
 def escape_unencodable(error: UnicodeError) -> tuple[str, int]:
     r"""Handle the characters that an encoding lacks as `visible` does; for `codecs.register_error`.
 
-    Example:
+    Examples:
         >>> import codecs, os
         >>> codecs.register_error("visible", escape_unencodable)
         >>> os.fsdecode(b"bad\xff\xe2\x86\x92").encode("ascii", "visible").decode()
@@ -68,7 +68,7 @@ def json_text(value: Any, **options: Any) -> str:
         value: The value.
         options: Those of `json.dumps`; without an indent the text is one line.
 
-    Example:
+    Examples:
         >>> print(json_text({"币安": "\x00\x9b\u202e\U000e0001"}))
         {"币安": "\u0000\u009b\u202e\udb40\udc01"}
     """

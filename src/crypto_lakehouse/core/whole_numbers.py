@@ -21,7 +21,7 @@ def whole_number(text: str | None, *, below: int = STORABLE) -> int | None:
         text: Text from outside; None if there is none.
         below: A number that is not below this is refused; at most 2**63.
 
-    Example:
+    Examples:
         >>> whole_number("17"), whole_number("-17"), whole_number("9" * 5_000)
         (17, None, None)
     """

@@ -29,7 +29,7 @@ class AskedDays:
     def of(cls, spans: Iterable[tuple[date, date]], partitions: Collection[Partition]) -> AskedDays:
         """Merge spans that touch or overlap.
 
-        Example:
+        Examples:
             >>> year = date(2024, 1, 1), date(2024, 12, 31)
             >>> AskedDays.of([(date(2025, 1, 1), date(2025, 1, 31)), year], []).spans
             ((datetime.date(2024, 1, 1), datetime.date(2025, 1, 31)),)

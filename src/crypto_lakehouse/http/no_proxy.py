@@ -33,7 +33,7 @@ class NoProxy:
     def of(cls, text: str) -> NoProxy:
         """Parse a list separated by commas or spaces; an invalid entry matches nothing.
 
-        Example:
+        Examples:
             >>> no_proxy = NoProxy.of("mirror.example:8080, .internal, 10.0.0.0/8, [::1]")
             >>> no_proxy.covers(URL("https://a.internal/x")), no_proxy.covers(URL("http://10.1.1.1"))
             (True, True)

@@ -93,7 +93,7 @@ class Proxies:
     def describe(self, urls: Iterable[URL]) -> str:
         """Describe the proxy of each origin in one line; empty if all are reached directly.
 
-        Example:
+        Examples:
             >>> proxies = Proxies.of("http://me:pw@proxy.example:3128", {"NO_PROXY": "s3.example"})
             >>> proxies.describe([URL("https://mirror.example/data")])
             'proxy: https://mirror.example via http://***@proxy.example:3128 (`proxy`)'

@@ -133,7 +133,7 @@ class SeriesGroups:
 def is_key_of(group: GroupKey, key: str) -> bool:
     """Whether a key, or that of a folder, is of a market and data type.
 
-    Example:
+    Examples:
         >>> is_key_of((Market.SPOT, DataType.KLINES), "data/spot/daily/klines/BTCUSDT/1h/")
         True
     """

@@ -10,7 +10,7 @@ __all__ = ["skill_page"]
 def skill_page() -> str:
     """Return the text of the page, in Markdown with a header that names and describes it.
 
-    Example:
+    Examples:
         >>> skill_page().splitlines()[1]
         'name: crypto-lakehouse'
     """

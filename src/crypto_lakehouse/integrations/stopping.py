@@ -29,7 +29,7 @@ async def stopping_in_order(work: Awaitable[_Result]) -> _Result:
     Raises:
         asyncio.CancelledError: It was stopped, and the handler of the signal has raised nothing.
 
-    Example:
+    Examples:
         >>> report = asyncio.run(stopping_in_order(run_collection(config)))  # doctest: +SKIP
     """
     task = asyncio.ensure_future(work)

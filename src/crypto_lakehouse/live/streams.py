@@ -100,7 +100,7 @@ class LiveStream:
     def name(self) -> str:
         """The name by which the exchange knows it.
 
-        Example:
+        Examples:
             >>> LiveStream(Market.SPOT, StreamKind.KLINE, "BTCUSDT", "1m").name
             'btcusdt@kline_1m'
         """
@@ -119,7 +119,7 @@ _BEGIN = b'{"stream":"'
 def stream_name(message: bytes) -> bytes:
     r"""The name of the stream that a message is of, in UTF-8; empty if it names none.
 
-    Example:
+    Examples:
         >>> stream_name(rb'{"stream":"\u5e01usdt@depth","data":{}}').decode()
         '币usdt@depth'
     """

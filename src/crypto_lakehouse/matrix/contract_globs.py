@@ -21,7 +21,7 @@ _SUFFIXES = (tuple("_PERP"), ("_", *[digits] * 6))
 def fits_contract(pair: str, glob: str) -> bool:
     """Whether a contract of a pair may have a name that fits a glob.
 
-    Example:
+    Examples:
         >>> [fits_contract("BTCUSD", glob) for glob in ("*_PERP", "BTC*_2[45]*", "ETHUSD_*")]
         [True, True, False]
     """

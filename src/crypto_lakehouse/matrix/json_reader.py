@@ -27,7 +27,7 @@ _LEAVES, _LEAVES_OF_ALL = strict_converter(), strict_converter(DataType)
 def member_path(path: str, name: str) -> str:
     """The place of an object's member.
 
-    Example:
+    Examples:
         >>> member_path("$.symbol_lives", "BTCUSDT"), member_path("$.symbol_lives", "../x")
         ('$.symbol_lives.BTCUSDT', '$.symbol_lives["../x"]')
     """

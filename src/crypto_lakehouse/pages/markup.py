@@ -26,7 +26,7 @@ _EMPTY = frozenset({"link", "meta"})
 def joined(contents: Iterable[Content]) -> Markup:
     r"""Join contents; invisible characters of texts are shown as escapes.
 
-    Example:
+    Examples:
         >>> joined(["<b>\u202e", Markup("<i></i>"), None, 1200])
         '&lt;b&gt;\\u202e<i></i>1,200'
     """
@@ -42,7 +42,7 @@ def element(name: str, *contents: Content, **attributes: str | bool | None) -> M
         attributes: Its attributes, without those that are None or False. Underscores stand for
             hyphens, and one at the end of a name is left out, as of `class_`.
 
-    Example:
+    Examples:
         >>> element("td", "a & b", class_="n", data_x='"', hidden=True)
         '<td class="n" data-x="&quot;" hidden>a &amp; b</td>'
     """

@@ -155,7 +155,7 @@ def mark_line(mark: LiveMark) -> bytes:
 def message_text(body: bytes) -> bytes:
     r"""A message as it stands in its line: as it is if it looks like a JSON object or list.
 
-    Example:
+    Examples:
         >>> message_text(b'{"e": "trade"}'), message_text(b"a\nb")
         (b'{"e": "trade"}', b'"a\\nb"')
     """

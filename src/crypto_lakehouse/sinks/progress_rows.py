@@ -85,7 +85,7 @@ def _width(cell: RenderableType, console: Console, options: ConsoleOptions) -> i
 def _fitting(widths: Mapping[str, int], room: int) -> list[str]:
     """Return the parts that fit into a line, in their order; the first one may be cut.
 
-    Example:
+    Examples:
         >>> widths = {"label": 8, "short bar": 8, "bar": 24, "done": 7, "eta": 9}
         >>> _fitting(widths, 19), _fitting(widths, 30), _fitting(widths, 51)
         (['label', 'done'], ['label', 'done', 'eta'], ['label', 'bar', 'done', 'eta'])
@@ -119,7 +119,7 @@ def amount_and_rate(size_bytes: int, elapsed_s: float) -> tuple[str, str]:
 
     The rate of the first second is empty: what was buffered before would make it absurd.
 
-    Example:
+    Examples:
         >>> amount_and_rate(3_000_000, 2.0), amount_and_rate(3_000_000, 0.01)
         (('3.0 MB', '1.5 MB/s'), ('3.0 MB', ''))
     """

@@ -41,7 +41,7 @@ class PrometheusSink(CountingSink):
     Raises:
         ExtraMissing: The extra `metrics` is not installed.
 
-    Example:
+    Examples:
         >>> sink = PrometheusSink()
         >>> report = await run_collection(config, sinks=[sink])  # doctest: +SKIP
         >>> sink.text()[:6]

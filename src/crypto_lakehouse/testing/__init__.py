@@ -15,7 +15,7 @@ as soon as the package is installed.
 The same key gives the same bytes in every process. The speed, TLS and caches of the real archive
 are not simulated.
 
-Example:
+Examples:
     >>> from crypto_lakehouse.testing import ArchiveServer
     >>> key = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2026-05-08.zip"
     >>> with ArchiveServer() as server:

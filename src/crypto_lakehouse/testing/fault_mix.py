@@ -3,7 +3,7 @@
 `FaultMix` is for soak tests: a share of the archives gets a mishap, drawn from all faults that
 sources are known to have, and the mix knows the verdict that the contract requires.
 
-Example:
+Examples:
     >>> from crypto_lakehouse.testing import ArchiveServer, FaultMix
     >>> key = "data/spot/daily/klines/BTCUSDT/1h/BTCUSDT-1h-2026-05-08.zip"
     >>> server = ArchiveServer()

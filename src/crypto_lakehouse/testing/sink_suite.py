@@ -36,7 +36,7 @@ class SinkSuite:
 
     No plugin for async tests is needed.
 
-    Example:
+    Examples:
         >>> class TestMySink(SinkSuite):
         ...     def make_sink(self):
         ...         return MySink()

@@ -33,7 +33,7 @@ class StoreSuite(PartSuite):
 
     No plugin for async tests is needed.
 
-    Example:
+    Examples:
         >>> class TestMyStore(StoreSuite):
         ...     def make_store(self):
         ...         return MyStore()

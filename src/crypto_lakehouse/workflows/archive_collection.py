@@ -92,7 +92,7 @@ class ArchiveCollectionWorkflow(BaseWorkflow[CollectionReport]):
     Raises:
         ConfigurationError: A sink is not valid; the message names it and what it lacks.
 
-    Example:
+    Examples:
         >>> config = WorkflowConfig(
         ...     {
         ...         "output_directory": "output",

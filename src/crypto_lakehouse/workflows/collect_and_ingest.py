@@ -267,7 +267,7 @@ class _Rest(IngestWorkflow):
 def _what_begins(before: int, total: int) -> str:
     """Say what is left for the last ingestion, if archives were ingested before it.
 
-    Example:
+    Examples:
         >>> _what_begins(20_000, 24_630)
         'after the ingestion of 20,000 archives, and that of 4,630 more begins'
         >>> _what_begins(13, 13)

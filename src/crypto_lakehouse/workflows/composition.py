@@ -106,7 +106,7 @@ class CompositeWorkflow(BaseWorkflow[WorkflowMetrics]):
     Raises:
         ConfigurationError: A step names a step that does not exist, or depends on itself.
 
-    Example:
+    Examples:
         >>> steps = {
         ...     "collect": Step(ArchiveCollectionWorkflow(config)),
         ...     "validate": Step(ValidationWorkflow(lake), after=["collect"]),

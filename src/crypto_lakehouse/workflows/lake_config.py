@@ -102,7 +102,7 @@ class LakeConfig:
     Raises:
         ConfigurationError: The configuration is invalid; all errors are listed.
 
-    Example:
+    Examples:
         >>> LakeConfig({"output_directory": "data"}, exact=True, environ={}).exact
         True
     """

@@ -95,7 +95,7 @@ class RecordingWorkflow(BaseWorkflow[RecordReport]):
     Raises:
         ConfigurationError: No symbol is selected, or none of the markets has streams.
 
-    Example:
+    Examples:
         >>> config = WorkflowConfig(
         ...     output_directory="output", symbols=["BTCUSDT"], only="failed", environ={}
         ... )

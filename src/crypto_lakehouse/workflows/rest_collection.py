@@ -88,7 +88,7 @@ class RestCollectionWorkflow(BaseWorkflow[FillReport]):
     Raises:
         ConfigurationError: `until` is no day, or a sink is not valid.
 
-    Example:
+    Examples:
         >>> config = WorkflowConfig(output_directory="output", only="failed", environ={})
         >>> report = RestCollectionWorkflow(config, until="now").execute()  # doctest: +SKIP
         >>> report.totals["filled"]  # doctest: +SKIP

@@ -50,7 +50,7 @@ def credential_names(value: object) -> dict[str, str]:
         ValueError: A name is unknown, a value is not the name of a variable, or one of two
             variables that belong together is missing.
 
-    Example:
+    Examples:
         >>> credential_names({"GOOGLE_APPLICATION_CREDENTIALS": "DESK_A_ACCOUNT"})
         {'GOOGLE_APPLICATION_CREDENTIALS': 'DESK_A_ACCOUNT'}
     """

@@ -58,7 +58,7 @@ def parse_days(text: str, today: date) -> tuple[date, date]:
     Raises:
         ValueError: The text is none of these, or not in the calendar.
 
-    Example:
+    Examples:
         >>> [str(day) for day in parse_days("2024-02", date(2025, 7, 15))]
         ['2024-02-01', '2024-02-29']
         >>> [str(day) for day in parse_days("7d", date(2025, 7, 15))]

@@ -31,7 +31,7 @@ def fill_settings(value: object) -> dict[str, Any]:
 def until_fault(text: str) -> str:
     """Return why a text is neither `now` nor a UTC day; empty if it is.
 
-    Example:
+    Examples:
         >>> until_fault("2026-05-07"), until_fault("now")
         ('', '')
         >>> until_fault("today")

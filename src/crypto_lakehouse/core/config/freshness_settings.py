@@ -56,7 +56,7 @@ def freshness_group(value: object) -> str:
     Raises:
         ValueError: It names no series.
 
-    Example:
+    Examples:
         >>> freshness_group("*/klines")
         '*/klines'
         >>> freshness_group("spot/metrics")  # doctest: +ELLIPSIS
@@ -82,7 +82,7 @@ def freshness_age(value: object) -> float:
     Raises:
         ValueError: It is no duration above 0.
 
-    Example:
+    Examples:
         >>> freshness_age("36h"), freshness_age(90)
         (129600.0, 90.0)
     """
@@ -98,7 +98,7 @@ def objective_of(objectives: Mapping[str, float], market: str, data_type: str) -
 
     That of the group itself comes before that of its market, of its data type, and of all.
 
-    Example:
+    Examples:
         >>> objective_of({"*": 1.0, "*/klines": 2.0, "spot/*": 3.0}, "spot", "klines")
         3.0
     """

@@ -143,7 +143,7 @@ class KeyDescription:
 def described(attribute: attrs.Attribute[Any]) -> KeyDescription:
     """Return the description of a configuration key.
 
-    Example:
+    Examples:
         >>> class_ = attrs.make_class(
         ...     "C", {"tries": key(int, 5, at_least=0, at_most=9, about=About("How often."))}
         ... )

@@ -30,7 +30,7 @@ def serve_settings(value: object) -> dict[str, Any]:
         TypeError: It is none of these, or a value has another type.
         ValueError: A key is unknown, an address or a port is none, or there is no port.
 
-    Example:
+    Examples:
         >>> serve_settings(9108)
         {'address': '127.0.0.1', 'port': 9108}
         >>> serve_settings("[::1]:0")

@@ -51,7 +51,7 @@ def name_origins(problems: Iterable[Problem], origins: Mapping[str, str]) -> lis
         default is `default` if neither a file nor a mapping, in which the value could be, gives
         any.
 
-    Example:
+    Examples:
         >>> problem = Problem("$.max_retries", "must be at most 20, not 99")
         >>> origins = {"max_retries": "variable CRYPTO_LAKEHOUSE_MAX_RETRIES"}
         >>> name_origins([problem], origins)[0].path

@@ -49,7 +49,7 @@ _FORM = "write it as http://proxy.example:3128"
 def proxy_fault(setting: str) -> str:
     """Return why a text is not a valid value of `proxy`; empty if it is valid.
 
-    Example:
+    Examples:
         >>> proxy_fault("none"), proxy_fault("socks5h://me:pw@proxy.example:1080")
         ('', '')
         >>> proxy_fault("none!")
@@ -69,7 +69,7 @@ def proxy_fault(setting: str) -> str:
 def has_scheme(text: str) -> bool:
     """Whether a text starts with a scheme; a user name and a password before a host do not count.
 
-    Example:
+    Examples:
         >>> has_scheme("socks5://h"), has_scheme("h:3128"), has_scheme("me:p://w@h:3128")
         (True, False, False)
     """
@@ -127,7 +127,7 @@ def _place_fault(place: str, masked: str) -> str:
 def masked_proxy(text: str) -> str:
     """Quote a proxy with its user information masked, even if the proxy is not well-formed.
 
-    Example:
+    Examples:
         >>> masked_proxy("me:p/w@proxy.example:3128"), masked_proxy("http://me:p@w@h")
         ('***@proxy.example:3128', 'http://***@h')
     """

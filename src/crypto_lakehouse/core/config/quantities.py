@@ -40,7 +40,7 @@ def parse_quantity(text: str, kind: str) -> int | float | None:
     Raises:
         ValueError: The unit is unknown, or the number of bytes or days is not whole.
 
-    Example:
+    Examples:
         >>> parse_quantity("10MB", "bytes"), parse_quantity("1.5 KiB", "bytes")
         (10000000, 1536)
         >>> parse_quantity("5m", "seconds"), parse_quantity("2w", "days")

@@ -35,7 +35,7 @@ def selection_of(config: WorkflowConfig, *, by_calendar: bool) -> dict[str, Any]
         config: The configuration of the run.
         by_calendar: Whether the plan was made without a listing.
 
-    Example:
+    Examples:
         >>> config = WorkflowConfig(
         ...     output_directory="o", symbols=["BTCUSDT"], default_date="2025-07-15", environ={}
         ... )
@@ -53,7 +53,7 @@ def selection_of(config: WorkflowConfig, *, by_calendar: bool) -> dict[str, Any]
 def without_credentials(url: str) -> str:
     """Return a URL without user name and password.
 
-    Example:
+    Examples:
         >>> without_credentials("https://me:pw@mirror.example:8443/data")
         'https://mirror.example:8443/data'
     """

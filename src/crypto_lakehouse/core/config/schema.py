@@ -65,7 +65,7 @@ def config_schema(keys: Keys | None = None, others: Keys | None = None) -> _Sche
 
     No key is required in a file, because a variable or an option may set it.
 
-    Example:
+    Examples:
         >>> config_schema()["properties"]["max_retries"]["maximum"]
         20
     """

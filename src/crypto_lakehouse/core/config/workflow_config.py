@@ -72,7 +72,7 @@ class WorkflowConfig(WorkflowKeys):
         ConfigurationError: The configuration is invalid (all errors are listed, each with its
             path), or `values` is not a mapping.
 
-    Example:
+    Examples:
         >>> config = WorkflowConfig(
         ...     {"symbols": ["BTCUSDT"], "default_date": "2025-07-15"},
         ...     output_directory="o",
@@ -163,7 +163,7 @@ class WorkflowConfig(WorkflowKeys):
         Raises:
             ConfigurationError: With every fault of the copy.
 
-        Example:
+        Examples:
             >>> config = WorkflowConfig(
             ...     output_directory="o", symbols=["BTCUSDT"], default_date="2025-07-15", environ={}
             ... )

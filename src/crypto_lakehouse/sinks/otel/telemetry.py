@@ -52,7 +52,7 @@ class OpenTelemetry:
     Raises:
         ExtraMissing: The extra `otel` is not installed.
 
-    Example:
+    Examples:
         >>> telemetry = OpenTelemetry()
         >>> await run_collection(config, sinks=[telemetry.sink()])  # doctest: +SKIP
     """

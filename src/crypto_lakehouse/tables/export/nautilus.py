@@ -112,7 +112,7 @@ def _bar_type(unit: Unit) -> str:
 def step_of(interval: str) -> str:
     """The step and the unit of bars, as the catalog names them.
 
-    Example:
+    Examples:
         >>> step_of("15m"), step_of("1mo")
         ('15-MINUTE', '1-MONTH')
     """

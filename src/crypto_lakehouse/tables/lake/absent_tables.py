@@ -20,7 +20,7 @@ def absent_tables(names: Iterable[str], there: Sequence[str]) -> str:
         names: The names as they were given.
         there: The names of the lake's tables, in order.
 
-    Example:
+    Examples:
         >>> absent_tables(["spot.kline"], ["spot.klines", "spot.trades"])
         'no table `spot.kline` (did you mean `spot.klines`?); it has spot.klines, spot.trades'
         >>> absent_tables(["spot.trades"], ["spot.klines"])

@@ -61,7 +61,7 @@ class Lake:
     Use `Lake.open`. Threads may share a lake; each scan sees the snapshot that is the newest when
     the scan is made.
 
-    Example:
+    Examples:
         >>> lake = Lake.open("data")  # doctest: +SKIP
         >>> bars = lake.scan("spot.klines", symbols=["BTCUSDT"], interval="1m", start="2024-01-01")
         ... # doctest: +SKIP

@@ -42,7 +42,7 @@ _PERIODS = {
 def interval_length(interval: str) -> timedelta:
     """The length of a bar; the longest one of a month.
 
-    Example:
+    Examples:
         >>> str(interval_length("4h")), interval_length("1mo").days
         ('4:00:00', 31)
     """

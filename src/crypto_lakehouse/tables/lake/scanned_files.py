@@ -90,7 +90,7 @@ def has_pattern(path: str) -> bool:
 
     In patterns it takes a backslash for the end of a folder, and nothing stands for one.
 
-    Example:
+    Examples:
         >>> has_pattern("/data/a[1]"), has_pattern("/data/a\\b"), has_pattern("/data/a[1]\\b")
         (True, True, False)
     """
@@ -102,7 +102,7 @@ def literal_glob(path: str) -> str:
 
     There is one if `has_pattern` says so.
 
-    Example:
+    Examples:
         >>> literal_glob("/data/a[1]/b?.parquet")
         '/data/a[[]1]/b[?].parquet'
     """

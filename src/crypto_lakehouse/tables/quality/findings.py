@@ -112,7 +112,7 @@ class ArchiveQuality:
 def verdict_of(severities: Iterable[str]) -> str:
     """The verdict on an archive that is read and not quarantined, by its findings' severities.
 
-    Example:
+    Examples:
         >>> verdict_of(["info", "warning"]), verdict_of(["info"])
         ('warning', 'good')
     """

@@ -23,7 +23,7 @@ def plain_digits(text: str) -> str | None:
     Returns:
         The number; None if decimal(38, 18) cannot hold it exactly, or if it is not a number.
 
-    Example:
+    Examples:
         >>> plain_digits("1E-8"), plain_digits("2.50000000000000000000"), plain_digits("1E-19")
         ('0.000000010000000000', '2.500000000000000000', None)
     """

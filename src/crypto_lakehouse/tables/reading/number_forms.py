@@ -52,7 +52,7 @@ def has_odd_numbers(text: bytes, columns: Sequence[Column]) -> bool:
 def is_lost(text: str) -> bool:
     """Whether a number is not zero, and a float would be.
 
-    Example:
+    Examples:
         >>> is_lost("1e-400"), is_lost("0e-400"), is_lost("1e-8"), is_lost("e-400")
         (True, False, False, False)
     """

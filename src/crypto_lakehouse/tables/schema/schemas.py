@@ -183,7 +183,7 @@ class TableSchema:
 def table_name(data_type: DataType) -> str:
     """The table's name for a data type, in lower case with underscores.
 
-    Example:
+    Examples:
         >>> table_name(DataType.AGG_TRADES), table_name(DataType.BVOL_INDEX)
         ('agg_trades', 'bvol_index')
     """

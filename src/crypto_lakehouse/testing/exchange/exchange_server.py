@@ -52,7 +52,7 @@ class ExchangeServer:
             minute: a client that counts only its own requests exceeds the limit.
         host: The address to listen on.
 
-    Example:
+    Examples:
         >>> from urllib.request import urlopen
         >>> with ExchangeServer() as server:
         ...     urlopen(server.url("spot") + "/api/v3/time").read()

@@ -9,7 +9,7 @@
 Faults compose: `a & b` does both in one response, `a * 3` is the same one three times. A request
 that no script matches is answered as usual.
 
-Example:
+Examples:
     >>> from crypto_lakehouse.testing import ArchiveServer, faults
     >>> server = ArchiveServer()
     >>> server.inject("*.zip", faults.Status(503, retry_after="1") * 2, faults.Truncate(at=100))

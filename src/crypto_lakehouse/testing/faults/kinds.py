@@ -3,7 +3,7 @@
 Each request that matches consumes the next fault of its script. Faults compose: `a & b` does both
 in one response, `a * 3` is the same one three times.
 
-Example:
+Examples:
     >>> from crypto_lakehouse.testing import ArchiveServer, faults
     >>> server = ArchiveServer()
     >>> server.inject("*.zip", faults.Status(503, retry_after="1") * 2, faults.Truncate(at=100))

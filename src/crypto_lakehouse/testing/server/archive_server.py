@@ -62,7 +62,7 @@ class ArchiveServer:
         MatrixError: The matrix that comes with the package cannot be read.
         OSError: There is no such folder.
 
-    Example:
+    Examples:
         >>> from urllib.request import urlopen
         >>> with ArchiveServer() as server:
         ...     answer = urlopen(f"{server.url}/?prefix=data/option/&delimiter=/").read()

@@ -108,7 +108,7 @@ class SettingResult:
 def percentiles_ms(durations_s: Sequence[float]) -> dict[str, float] | None:
     """Find percentiles by the nearest rank, in milliseconds; None if there are no durations.
 
-    Example:
+    Examples:
         >>> percentiles_ms([0.003, 0.001, 0.002])
         {'p50': 2.0, 'p95': 3.0}
     """

@@ -17,7 +17,7 @@ def shipped(name: str) -> str:
     Args:
         name: `alerts`, the alerting rules, or `dashboard`, one for Grafana.
 
-    Example:
+    Examples:
         >>> shipped("alerts").startswith("# Alerting rules of crypto-lakehouse")
         True
     """

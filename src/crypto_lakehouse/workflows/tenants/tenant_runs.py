@@ -37,7 +37,7 @@ _WORST_FIRST = (130, 143, 141, 1, 2, 4, 11, 5, 3, 6, 7)
 def worst_exit_code(codes: Sequence[int]) -> int:
     """Return the exit code of several runs.
 
-    Example:
+    Examples:
         >>> worst_exit_code([0, 3, 4]), worst_exit_code([5, 0, 3]), worst_exit_code([])
         (4, 5, 0)
     """

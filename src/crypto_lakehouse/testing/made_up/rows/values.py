@@ -95,7 +95,7 @@ def from_ring(ring: Sequence[T], first: int, count: int) -> Iterator[T]:
 def decimal(value: int, places: int, width: int | None = None) -> str:
     """Write `value / 10**places` exactly, with `width` digits after the point.
 
-    Example:
+    Examples:
         >>> decimal(719524, 2, 8), decimal(-5, 4), decimal(7, 0)
         ('7195.24000000', '-0.0005', '7')
     """
