@@ -30,6 +30,7 @@ FAILING = {
     "collect dry": ["collect", "-o", "out", *PLANNED, "--dry-run", "--max-retries", "99"],
     "config show": ["config", "show", "--config", "none.yaml"],
     "demo": ["demo", "-o", "file"],
+    "export": ["export", "-o", "none", "--for", "csv", "--to", "files"],
     "fill": ["fill", "-o", "none"],
     "history": ["history", "-o", "none", "--since", "1d"],
     "ingest": ["ingest", "-o", "none"],

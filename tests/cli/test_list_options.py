@@ -106,6 +106,8 @@ def test_two_symbols_and_two_types_are_planned(shell: Shell) -> None:
 PLACES = {"collect": ["-o", "out"], "plan": ["-o", "out"], "config show": ["-o", "out"],
           "bench": [], "status": ["-o", "out"], "ingest": ["-o", "out"], "fill": ["-o", "out"],
           "record": ["-o", "out"], "report": ["-o", "out", "--html", "page.html"],
+          "draw coverage": ["-o", "out", "--to", "coverage.svg"],
+          "export": ["-o", "out", "--for", "csv", "--to", "files"],
           "validate": ["-o", "out"], "lake verify": ["-o", "out"]}  # fmt: skip
 
 

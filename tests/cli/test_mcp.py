@@ -21,6 +21,7 @@ def test_a_server_ends_when_its_client_closes_the_input(
 def test_what_cannot_be_served_is_said_before_a_client_is_read(shell: Shell) -> None:
     for arguments, wanted in (
         ((), "--output: required"),
+        (("--lake", "s3://b/x"), "--output: required, and missing\n  --lake: `b` is not"),
         (("-o", ".", "--ledger", "mysql://host/lake"), "--ledger"),
         (("-o", ".", "--timeout", "0"), "--timeout"),
         (("-o", ".", "--most-rows", "0"), "--most-rows"),

@@ -17,6 +17,9 @@ URL = "s3://bucket/prefix"
 
 #: What else each command must be given.
 NEEDS = {
+    ("draw", "candles"): ["--symbol", "BTCUSDT", "--to", "candles.svg"],
+    ("draw", "coverage"): ["--to", "coverage.svg"],
+    ("export",): ["--for", "csv", "--to", "files"],
     ("history",): ["--since", "2025-07-01"],
     ("lake", "expire"): ["--older-than", "1d"],
     ("lake", "snapshots"): ["spot.klines"],

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["absent", "program", "servers_folder"]
+__all__ = ["PROGRAMS", "absent", "program", "servers_folder"]
 
 _ROOT = Path(__file__).parents[2]
 
 #: Read when the tests begin: no test sees a variable of this name.
 _NAMED = os.environ.get("TEST_SERVERS_FOLDER")
 
-_PROGRAMS = {
+#: The servers, and a file of each, below the folder that they are in.
+PROGRAMS = {
     "ministack": "bin/ministack",
     "rclone": "bin/rclone",
     "azurite": "node_modules/.bin/azurite-blob",
@@ -47,8 +48,8 @@ def program(name: str) -> Path:
 
 def absent() -> list[str]:
     """Return the servers that are not installed."""
-    return [name for name in _PROGRAMS if _find(name) is None]
+    return [name for name in PROGRAMS if _find(name) is None]
 
 
 def _find(name: str) -> Path | None:
-    return next(servers_folder().glob(_PROGRAMS[name]), None)
+    return next(servers_folder().glob(PROGRAMS[name]), None)

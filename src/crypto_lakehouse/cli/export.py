@@ -121,6 +121,7 @@ def _selection(given: dict[str, Any]) -> ExportSelection:
     Raises:
         ConfigurationError: With every fault found.
     """
+    from crypto_lakehouse.core.config.scalar_values import structure_text
     from crypto_lakehouse.core.config.sources import parse_text_value
     from crypto_lakehouse.tables.export.units import ExportSelection
 
@@ -132,6 +133,7 @@ def _selection(given: dict[str, Any]) -> ExportSelection:
         option = f"--{name.replace('_', '-')}"
         try:
             values[name] = parse_text_value(given[name], tuple[str, ...])
+            values[name] = tuple(structure_text(each, str) for each in values[name])
             if not values[name]:
                 raise ValueError("must not be empty; leave the option out to select all")
         except ValueError as error:

@@ -62,8 +62,11 @@ def command(*, most_rows: int, timeout_s: float, **given: Any) -> int:
     )
 
     async def check_and_serve() -> int:
+        if places:  # all faults at once, those of the output as well
+            await served.of_lake({})
         # The directory need not exist: a client may plan its first collection.
-        refuse_faulty(await known_output(given["config_file"], dict(overrides)))
+        known = await known_output(given["config_file"], dict(overrides), given["lake"])
+        refuse_faulty(known)
         serving = _Serving(partial(serve, served))
         await run_until_signal(serving, "stopping")
         return serving.stop_code

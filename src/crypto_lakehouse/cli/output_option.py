@@ -178,12 +178,15 @@ def known_output_options(command: Callable[..., object]) -> Any:
     return output_options("output_directory", text, required=False)(file(tenant(command)))
 
 
-async def known_output(file: str | None, overrides: dict[str, Any]) -> WorkflowConfig:
+async def known_output(
+    file: str | None, overrides: dict[str, Any], lake: str | None = None
+) -> WorkflowConfig:
     """Return where an output is; options come before the file.
 
     Args:
         file: What `--config` says.
         overrides: The other options, as keys.
+        lake: Where the tables are, if the command uses some.
 
     Raises:
         ConfigurationError: The file cannot be read, or a URL or a setting of its store is wrong;
@@ -201,5 +204,5 @@ async def known_output(file: str | None, overrides: dict[str, Any]) -> WorkflowC
         # The faults of a directory and of the selection are raised together, by the function.
         is_checked = place is None or is_url(place)
         config = (valid_config if is_checked else stored_config)(place, **overrides)
-    refuse_unused_keys(config)
+    refuse_unused_keys(config, lake)
     return config
