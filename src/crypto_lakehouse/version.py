@@ -6,7 +6,7 @@ import sys
 
 __all__ = ["__version__", "check_platform"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def check_platform() -> None:
