@@ -219,6 +219,15 @@ def test_nothing_is_written_outside_the_folder(root: Path, tmp_path: Path) -> No
     assert [*(tmp_path / "else").iterdir()] == []
 
 
+def test_a_folder_of_the_lake_is_refused(root: Path, tmp_path: Path) -> None:
+    """The lake deletes files that no table refers to."""
+    (tmp_path / "link").symlink_to(root / "lake")
+    for folder in (root / "lake", root / "lake/new", tmp_path / "link/new"):
+        with pytest.raises(ConfigurationError, match="a folder of the lake itself; name one besi"):
+            export(root, "csv", folder)
+    assert not (root / "lake/new").exists()
+
+
 @pytest.mark.parametrize(
     "line",
     [

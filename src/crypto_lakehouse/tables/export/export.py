@@ -82,8 +82,9 @@ def export_lake(
         on_file: Called with each file that was written.
 
     Raises:
-        ConfigurationError: The target is unknown; the folder is that of another target; or it has a
-            file in the place of one of these that no export has written, or that was changed since.
+        ConfigurationError: The target is unknown; the folder is one of the lake, or of another
+            target; or it has a file in the place of one of these that no export has written, or
+            that was changed since.
         LakeError: A table cannot be read.
         LockHeldError: Another export writes to the folder.
         QueryError: The lake has no rows of what is selected, or the target has no files for them.
@@ -93,6 +94,9 @@ def export_lake(
         reason = f"`{shown(name)}` is a URL; name a directory, and copy it from there"
         raise ConfigurationError([Problem("--to", reason)])
     chosen, root, selection = target_named(target), Path(folder), selection or ExportSelection()
+    if root.resolve().is_relative_to(lake.catalog.place.folder.resolve()):
+        reason = f"`{shown(name)}` is a folder of the lake itself; name one beside it"
+        raise ConfigurationError([Problem("--to", reason)])
     _check_types(chosen, selection)
     selected = selected_of(lake, selection, chosen.data_types, by_period=chosen.by_period)
     paths, refused = _planned(chosen, selected.units)
