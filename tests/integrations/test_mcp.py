@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -335,3 +336,18 @@ def test_a_signal_ends_a_server_whose_client_is_silent(
         assert process.stdout.read() == ""
         assert process.wait() == 128 + number
         assert "Traceback" not in process.stderr.read()
+
+
+def test_a_client_that_no_longer_reads_ends_the_server_without_a_traceback(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-m", "crypto_lakehouse", "mcp", "-o", str(tmp_path)],
+        stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        os.close(writing)
+        os.close(reading)
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write('{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+        process.stdin.flush()
+        assert (process.wait(), process.stderr.read()) == (141, "")

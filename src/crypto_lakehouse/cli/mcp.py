@@ -13,6 +13,7 @@ from attrs import define, field
 from crypto_lakehouse.cli.options import option_overrides
 from crypto_lakehouse.cli.output_option import known_output, known_output_options
 from crypto_lakehouse.cli.signals import run_until_signal
+from crypto_lakehouse.core.task_groups import first_leaf
 
 __all__ = ["command"]
 
@@ -71,7 +72,13 @@ def command(*, most_rows: int, timeout_s: float, **given: Any) -> int:
         await run_until_signal(serving, "stopping")
         return serving.stop_code
 
-    return anyio.run(check_and_serve)
+    try:
+        return anyio.run(check_and_serve)
+    except ExceptionGroup as errors:
+        broken = first_leaf(errors)
+        if isinstance(broken, BrokenPipeError):  # the client no longer reads
+            raise broken from errors
+        raise
 
 
 @define
