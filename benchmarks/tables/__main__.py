@@ -43,6 +43,7 @@ def main() -> None:
             "found": found,
         }
         path = _RESULTS / f"tables-{at:%Y%m%dT%H%M%SZ}.json"
+        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(result, indent=1) + "\n")
         print(f"\nwritten: {path}")
 

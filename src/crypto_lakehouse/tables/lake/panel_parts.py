@@ -22,7 +22,7 @@ from crypto_lakehouse.tables.lake.panel_sources import KNOWN_AT, PanelSource
 from crypto_lakehouse.tables.lake.scan import Scan
 from crypto_lakehouse.tables.lake.scanned_files import time_bounds
 from crypto_lakehouse.tables.lake.scanned_lake import ScannedLake
-from crypto_lakehouse.tables.lake.time_range import Instant
+from crypto_lakehouse.tables.lake.time_range import Instant, TimeRange
 
 __all__ = ["PanelPart", "Span"]
 
@@ -33,6 +33,9 @@ Span = tuple[datetime, datetime]
 _ROW = "\0row"
 
 _MOST_THREADS = 8
+
+#: Rows of a time that is this part of the time that is read are read, too, and not filtered out.
+_FEW = 1 / 8
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -138,7 +141,7 @@ class PanelPart:
         def align(rows: pl.DataFrame) -> pl.DataFrame:
             return aligned(rows, times, [*wanted, known], key)
 
-        found = dict(_by_symbol(scan, self.source, align))
+        found = dict(_by_symbol(_without_end(scan), self.source, align))
         if all(each[_ROW].is_null().all() for each in found.values()):
             raise QueryError("panel", self._unknown(names, grid))
         none = evolve(scan, files=()).polars().with_columns(self.source.computed())
@@ -159,6 +162,20 @@ class PanelPart:
             f"no row of `{self.source.name}` is known {when}, or all are too old: {has}; choose "
             "times that all types have, or leave this one out"
         )
+
+
+def _without_end(scan: Scan) -> Scan:
+    """The scan without the end of its times, if its files have few rows from then on.
+
+    No time of the grid takes such a row, and to filter them out costs more than to read them.
+    """
+    start, end = scan.times.start, scan.times.end
+    if start is None or end is None or not scan.files:
+        return scan
+    bounds = time_bounds(scan.iceberg, scan.time_column)
+    last = max(bounds(file)[1] for file in scan.files)
+    few = last - end <= (end - start) * _FEW
+    return evolve(scan, times=TimeRange(start, None)) if few else scan
 
 
 def _by_symbol(
