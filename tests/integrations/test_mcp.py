@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from tests.tables.sample_data import bars, put
 
 from crypto_lakehouse import run_collection
 from crypto_lakehouse.integrations.mcp.answers import MOST_BYTES, BoundedList
+from crypto_lakehouse.integrations.mcp.bounded_query import TOO_MUCH, BoundedQuery
 from crypto_lakehouse.integrations.mcp.served import Served
 from crypto_lakehouse.integrations.mcp.server import TOOLS, make_server
 from crypto_lakehouse.integrations.mcp.standard_streams import _LONGEST, _TOO_LONG, _split
@@ -41,6 +44,8 @@ DAY = date(2023, 7, 1)
 
 DAYS = {"start": "2025-07-14", "end": "2025-07-15"}
 
+ENDLESS = "SELECT sum(a.i + b.i) FROM range(1000000000) a(i), range(1000000000) b(i)"
+
 #: What a query must not do: write, read files, reach a host, load code, or change the session.
 HOSTILE = (
     "COPY spot.klines TO '{place}/a.csv'", "EXPLAIN ANALYZE COPY spot.klines TO '{place}/b.csv'",
@@ -58,6 +63,11 @@ HOSTILE = (
     "FROM query(repeat('(', 5000))", 'FROM "QUERY" /**/ (\'SELECT 1\')',
     "CREATE SECRET s (TYPE s3)", "FROM duckdb_secrets()", "CHECKPOINT", "",
 )  # fmt: skip
+
+
+on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="memory is bounded there, and processes are found by /proc"
+)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +118,23 @@ async def answer(client: Client, tool: str, **arguments: Any) -> Any:
     return found
 
 
+def outcome(output: Path, sql: str, **more: Any) -> dict[str, Any]:
+    """What the process of a query answers, without the second in which it starts."""
+    config = LakeConfig(output_directory=str(output))
+    given = {"as_of": None, "most": 100, **more}
+    return BoundedQuery(parent=os.getpid(), config=config, sql=sql, **given).outcome()
+
+
+def children(parent: int) -> list[int]:
+    """The processes that a process has started, also those that have ended without notice."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(stat.parent.name))
+    return found
+
+
 def tree(folder: Path) -> dict[str, tuple[int, int]]:
     """Every file with its size and the time of its last change."""
     return {
@@ -142,11 +169,11 @@ async def test_each_tool_answers_and_nothing_is_written(
         assert (await answer(client, "holes", **DAYS, cause="failed"))["holes"] == []
 
         sql = "SELECT symbol, count(*) n, max(open_time) t FROM spot.klines GROUP BY 1 ORDER BY 1"
-        found = await answer(client, "query", sql=sql)
+        found = outcome(output, sql)["answer"]
         assert [column["name"] for column in found["columns"]] == ["symbol", "n", "t"]
         assert found["rows"][0] == ["BTCUSDT", 25, "2025-07-15T23:00:00Z"]
         assert found["has_more_rows"] is False
-        assert ["spot.klines"] in (await answer(client, "query", sql="SHOW TABLES"))["rows"]
+        assert ["spot.klines"] in outcome(output, "SHOW TABLES")["answer"]["rows"]
 
         found = await answer(client, "validate", symbols=["BTCUSDT"])
         assert (found["complete"], found["archives"], found["rows"]) == (True, 2, 25)
@@ -178,48 +205,66 @@ async def test_a_plan_is_of_the_file_and_of_what_the_call_selects(
         assert found["totals"]["to_fetch"] >= 2
         assert (len(found["series"]), found["series_left_out"]) == (2, 0)
         assert (await answer(client, "status"))["totals"]["series"] == 4
-        assert (await answer(client, "query", sql="SELECT 1"))["rows"] == [[1]]
+        assert (await place.of_lake({})).output_directory == str(output)
     assert tree(output) == before
 
 
-async def test_hostile_queries_are_refused_also_many_at_once(output: Path, tmp_path: Path) -> None:
+def test_hostile_queries_are_refused(output: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s3cr3t")
     before, lake = tree(tmp_path), tree(output)
-    async with connected(served(output)) as client:
-
-        async def refused(sql: str) -> None:
-            failed, said = await call(client, "query", sql=sql.format(place=tmp_path))
-            assert failed, sql
-            assert "s3cr3t" not in said
-            assert "fault in crypto-lakehouse" not in said, said
-
-        async with anyio.create_task_group() as tasks:
-            for sql in HOSTILE:
-                tasks.start_soon(refused, sql)
-        assert await answer(client, "query", sql="SELECT 2")
+    for sql in HOSTILE:
+        said = outcome(output, sql.format(place=tmp_path))["failure"]
+        assert "s3cr3t" not in said
     assert (tree(tmp_path), tree(output)) == (before, lake)
 
 
-async def test_answers_are_bounded_in_rows_bytes_and_time(output: Path) -> None:
-    async with connected(served(output, most_rows=10)) as client:
-        found = await answer(client, "query", sql="FROM range(1000000000)", limit=100)
-        assert (found["rows"], found["has_more_rows"]) == ([[each] for each in range(10)], True)
-        found = await answer(client, "query", sql="SELECT repeat('\u202e', 1000) FROM range(10)")
-        assert 5 < len(found["rows"]) < 10  # each has 6 kB in JSON
-        assert found["has_more_rows"]
-        for sql in (
-            "SELECT repeat('x', 60000)",
-            "SELECT repeat('x', 10000000)",
+def test_answers_are_bounded_in_rows_and_bytes(output: Path) -> None:
+    found = outcome(output, "FROM range(1000000000)", most=10)["answer"]
+    assert (found["rows"], found["has_more_rows"]) == ([[each] for each in range(10)], True)
+    found = outcome(output, "SELECT repeat('\u202e', 1000) FROM range(10)")["answer"]
+    assert 5 < len(found["rows"]) < 10  # each has 6 kB in JSON
+    assert found["has_more_rows"]
+    for sql, wanted in (
+        ("SELECT repeat('x', 60000)", "the first row is larger than an answer"),
+        ("SELECT repeat('x', 10000000)", "select shorter values"),
+        (
             f"SELECT {', '.join(f'{each} AS column_{each}' for each in range(3000))}",
-        ):
-            failed, said = await call(client, "query", sql=sql)
-            assert failed
-            assert "fault in crypto-lakehouse" not in said, said
-    async with connected(served(output, timeout_s=0.2)) as client:
-        endless = "SELECT count(*) FROM range(1000000000000) a, range(1000000000000) b"
-        failed, said = await call(client, "query", sql=endless)
+            "the query has 3,000 columns",
+        ),
+        # an error after the first batch
+        ("SELECT CAST(if(i = 9000, 'x', '1') AS INT) FROM range(60000) t(i)", "Conversion Error"),
+        ("FROM spot.trade", "no table `spot.trade`; it has lakehouse."),
+        ("SELECT repeat('x', 3999999999)", TOO_MUCH),
+    ):
+        assert wanted in outcome(output, sql, most=10_000)["failure"]
+
+
+@on_linux
+async def test_a_query_has_bounded_memory_and_time_and_the_next_one_is_answered(
+    output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = children(os.getpid())
+    huge = "SELECT repeat('x', 3999999999)", "SELECT repeat('x', 100000000) FROM range(200)"
+    async with connected(served(output)) as client:
+        for sql in huge:
+            assert await call(client, "query", sql=sql) == (True, TOO_MUCH)
+        asked = "SELECT count(*) FROM spot.klines", "SELECT 2"
+        found: dict[str, Any] = {}
+
+        async def ask(sql: str) -> None:
+            found[sql] = (await answer(client, "query", sql=sql))["rows"]
+
+        async with anyio.create_task_group() as tasks:
+            for sql in asked:
+                tasks.start_soon(ask, sql)
+        assert found == {asked[0]: [[50]], asked[1]: [[2]]}
+    async with connected(served(output, timeout_s=3)) as client:
+        failed, said = await call(client, "query", sql=ENDLESS)
         assert failed
         assert said.startswith("stopped after ")
+    assert children(os.getpid()) == before
+    assert not [*tmp_path.iterdir()]
 
 
 async def test_a_failure_is_one_sentence_without_secrets(
@@ -230,8 +275,6 @@ async def test_a_failure_is_one_sentence_without_secrets(
             ("drop", {}, "there is no tool of this name; there are status, holes, plan, query"),
             ("query", {}, "the argument `sql` is missing"),
             ("query", {"sql": 5}, "`sql` is a text, and not `5`"),
-            ("query", {"sql": "FROM spot.trade"}, "no table `spot.trade`; it has lakehouse."),
-            ("query", {"sql": "FROM spot.klines", "as_of": "x"}, "`x`"),
             ("query", {"sql": "x" * 20_001}, "`sql` is 20,001 characters long; 1 to 20,000"),
             ("status", {"symbol": ["BTCUSDT"]}, "did you mean `symbols`?"),
             ("status", {"symbols": "BTCUSDT"}, "`symbols` is a list of texts, and not `BTCUSDT`"),
@@ -302,27 +345,27 @@ async def test_a_client_starts_the_command_and_gets_the_protocol_alone(
                 client, "query", sql="SELECT list(i) FROM range(1000000000) t(i)"
             )
             assert failed
-            assert "Out of Memory" in said
+            assert said == TOO_MUCH
             assert await answer(client, "query", sql="FROM spot.klines", limit=1)
     assert errors.read_text() == ""
     assert [path.name for path in tmp_path.iterdir()] == ["errors"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_server_whose_client_is_silent(
-    output: Path, tmp_path: Path, number: signal.Signals
+@on_linux
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL, None])
+def test_no_query_is_left_of_a_server_that_ends(
+    output: Path, number: signal.Signals | None
 ) -> None:
-    endless = {"name": "query", "arguments": {"sql": "SELECT sum(a.i + b.i) FROM range(1000000000) "
-               "a(i), range(1000000000) b(i)"}}  # fmt: skip
     messages: list[dict[str, Any]] = [
         {"id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18",
          "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}},
         {"method": "notifications/initialized"},
-        {"id": 2, "method": "tools/call", "params": endless},
+        {"id": 2, "method": "tools/call",
+         "params": {"name": "query", "arguments": {"sql": ENDLESS}}},
         {"id": 3, "method": "tools/list"},
     ]  # fmt: skip
     with subprocess.Popen(
-        [sys.executable, "-m", "crypto_lakehouse", "mcp", "-o", str(output)],
+        [sys.executable, "-m", "crypto_lakehouse", "mcp", "-o", str(output), "--timeout", "3600"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         assert process.stdin is not None
@@ -332,9 +375,19 @@ def test_a_signal_ends_a_server_whose_client_is_silent(
             process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
         process.stdin.flush()
         assert [json.loads(process.stdout.readline())["id"] for _ in range(2)] == [1, 3]
-        process.send_signal(number)
-        assert process.stdout.read() == ""
-        assert process.wait() == 128 + number
+        while not (started := children(process.pid)):
+            assert process.poll() is None
+        (query,) = map(os.pidfd_open, started)
+        if number is None:
+            process.stdin.close()  # the client ends
+        else:
+            process.send_signal(number)
+            assert process.stdout.read() == ""
+        killed = number == signal.SIGKILL
+        assert process.wait() == (-number if killed and number else 128 + number if number else 0)
+        # A server in order has waited for the process of the query.
+        assert select.select([query], [], [], None if killed else 0)[0]
+        os.close(query)
         assert "Traceback" not in process.stderr.read()
 
 

@@ -83,7 +83,7 @@ def command(*, most_rows: int, timeout_s: float, **given: Any) -> int:
 
 @define
 class _Serving:
-    """A server that a signal can stop; the query that it works on is interrupted.
+    """A server that a signal can stop; the process of a query that runs is killed.
 
     Attributes:
         stop_code: The exit code: that of the signal, or 0.

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from crypto_lakehouse.core.errors import ProcessEndedError
-from crypto_lakehouse.executors.processes.one_answer import answer_of
+from crypto_lakehouse.executors.processes.one_answer import answer_of, bytes_of
 
 _PROGRAM = "tests.executors.processes.answering"
 
@@ -24,6 +24,8 @@ async def test_an_answer_or_how_the_process_ended(monkeypatch: pytest.MonkeyPatc
         await answer_of(_PROGRAM, ("nothing", ""))
     with pytest.raises(ProcessEndedError, match="No module named"):
         await answer_of("tests.no_such_program", "x" * (1 << 20))
+    with pytest.raises(ProcessEndedError, match="its answer is longer than 100,000 bytes"):
+        await bytes_of(_PROGRAM, ("answer", "x" * 1_000_000), most_bytes=100_000)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(ProcessEndedError, match="cannot be started"):
         await answer_of(_PROGRAM, ("answer", ""))

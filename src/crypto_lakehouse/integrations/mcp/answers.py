@@ -15,7 +15,15 @@ from crypto_lakehouse.core.task_groups import first_leaf
 from crypto_lakehouse.core.visible import json_text, visible
 from crypto_lakehouse.stores.os_errors import REFUSALS, what_to_do
 
-__all__ = ["MOST_BYTES", "BoundedList", "RefusedError", "answer_text", "failure_text", "some_notes"]
+__all__ = [
+    "MOST_BYTES",
+    "BoundedList",
+    "RefusedError",
+    "answer_text",
+    "failure_text",
+    "known_failure",
+    "some_notes",
+]
 
 #: The most that an answer has, in bytes of UTF-8: about 16,000 tokens of a language model.
 MOST_BYTES = 64 * 1024
@@ -94,15 +102,21 @@ def failure_text(error: Exception) -> str:
 
     What is not foreseen goes to the log with its traceback.
     """
-    cause = first_leaf(error)
-    if isinstance(cause, LakehouseError | RefusedError):
-        text = str(cause)
-    elif isinstance(cause, OSError) and cause.errno in REFUSALS:
-        text = what_to_do(cause, "")
-    else:
+    text = known_failure(error)
+    if text is None:
         _LOG.error("a tool failed", exc_info=error)
         text = "this is a fault in crypto-lakehouse; the log of the server has details"
     return _cut(redact_environment(text), _FAILURE_CHARACTERS)
+
+
+def known_failure(error: Exception) -> str | None:
+    """Return why a tool failed, in any length; None if it is not foreseen."""
+    cause = first_leaf(error)
+    if isinstance(cause, LakehouseError | RefusedError):
+        return str(cause)
+    if isinstance(cause, OSError) and cause.errno in REFUSALS:
+        return what_to_do(cause, "")
+    return None
 
 
 def _cut(text: str, most: int) -> str:
