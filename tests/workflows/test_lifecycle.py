@@ -134,6 +134,8 @@ async def test_a_run_stopped_before_it_began_does_nothing(collection: Collection
     report = await workflow.run()
     assert report.status == "interrupted"
     assert report.exit_code == 143
+    assert report.success_rate == 0.0  # nothing was planned: that is no success
+    assert repr(report) == "<CollectionReport: interrupted>"
     assert collection.requested() == []
 
 

@@ -32,7 +32,8 @@ def success_rate(
     """Return the percentage of good archives, 0 to 100 (ARCHITECTURE.md#success-rate).
 
     Archives that are not published, or whose absence is acknowledged, do not count; without any
-    archives it is 100, but 0 for a run that has no plan because it failed (`has_failed`).
+    archives it is 100, but 0 for a run that has no plan because it failed or was stopped
+    (`has_failed`).
     """
     due = totals["planned"] - totals[Verdict.NOT_PUBLISHED] - acknowledged
     if due <= 0:
@@ -80,8 +81,8 @@ class CollectionReport:
     acknowledged: Mapping[Verdict, int] = field(factory=dict)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{count:,} {name}" for name, count in self.totals.items() if count)
-        return f"<CollectionReport: {self.status}, {counts}>"
+        counts = (f"{count:,} {name}" for name, count in self.totals.items() if count)
+        return f"<CollectionReport: {', '.join((self.status, *counts))}>"
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the counts, and what is not as it should be."""

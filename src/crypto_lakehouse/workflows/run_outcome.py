@@ -70,12 +70,13 @@ class RunOutcome:
             error: Why the run failed; empty if it did not.
         """
         totals = self.counts.totals()
+        is_short = bool(error or unlisted or self.stop_code is not None)
         return CollectionReport(
             workflow=self.workflow,
             status="failed" if error else self.status(unlisted),
             totals=totals,
             success_rate=success_rate(
-                totals, self.counts.acknowledged.total(), has_failed=bool(error or unlisted)
+                totals, self.counts.acknowledged.total(), has_failed=is_short
             ),
             bytes=self.counts.fetched_bytes,
             duration_seconds=self.counts.duration_s,
