@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from attrs import frozen
 from tests.services.installed import absent, program
@@ -49,7 +51,9 @@ def run(command: Sequence[str], folder: Path, wanted: int = 0) -> str:
     """
     hidden = ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_CONFIG",
               "COVERAGE_PROCESS_START")  # fmt: skip
-    environment = {key: value for key, value in os.environ.items() if key not in hidden}
+    # uv has certificates of its own, by default; pip trusts those of the system.
+    environment = {"UV_SYSTEM_CERTS": "1"}
+    environment |= {key: value for key, value in os.environ.items() if key not in hidden}
     done = subprocess.run(command, cwd=folder, env=environment, check=False, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
     if done.returncode != wanted:
@@ -116,7 +120,7 @@ class Environment:
         pins = folder / "constraints.txt"
         pins.write_text(constraints(extra))
         wanted = f"{wheel}[{extra}]" if extra else str(wheel)
-        if extra and "checkers" not in absent():
+        if extra and not uv_fault():
             uv = [str(program("checkers").with_name("uv")), "pip"]
             of = ("--quiet", "--python", made.interpreter)
             run([*uv, "install", *of, "--constraint", str(pins), wanted], made.home)
@@ -152,6 +156,21 @@ class Environment:
         """Import every public name; return the modules that fail, and the package each lacks."""
         lines = self.python("-c", _IMPORT_ALL).splitlines()
         return dict(line.split() for line in lines)
+
+
+@functools.cache
+def uv_fault() -> str:
+    """Why uv gets no package, empty if it does: it does not read the settings of pip."""
+    if "checkers" in absent():
+        return "it is not installed: run `make servers`"
+    with TemporaryDirectory() as scratch:
+        command = [str(program("checkers").with_name("uv")), "pip", "install", "--dry-run",
+                   "--no-cache", "--target", scratch, "aiofiles", "hatchling"]  # fmt: skip
+        try:
+            run(command, Path(scratch))
+        except AssertionError as error:
+            return str(error)[-300:]
+    return ""
 
 
 def index_fault(scratch: Path) -> str:

@@ -19,7 +19,7 @@ from threading import Thread
 
 import pytest
 from tests.packaging.conftest import Install
-from tests.packaging.installed import PIP, ROOT, Environment, build, run
+from tests.packaging.installed import PIP, ROOT, Environment, build, run, uv_fault
 from tests.proxies.scene import HTTP, place_of
 from tests.proxies.socks_server import SocksServer
 from tests.services.bucket import Bucket
@@ -172,6 +172,8 @@ def test_it_is_installed_as_a_tool(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     install("")  # skips if there is no index
+    if fault := uv_fault():
+        pytest.skip(f"uv gets no packages, so NO tool was installed by {tool}: {fault}")
     for name in ("UV_TOOL_DIR", "PIPX_HOME", "PIPX_MAN_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
     for name in ("UV_TOOL_BIN_DIR", "PIPX_BIN_DIR"):
