@@ -18,6 +18,7 @@ import anyio
 
 from crypto_lakehouse.core.config.origins import naming_origins
 from crypto_lakehouse.core.errors import LakehouseError
+from crypto_lakehouse.executors.processes.private_pipes import private_pipes
 from crypto_lakehouse.stores.output import output_of
 from crypto_lakehouse.workflows.micro_batch import (
     BatchRequest,
@@ -39,10 +40,7 @@ _NICENESS = 10
 
 def main() -> int:
     """Answer one question, and end."""
-    # Not `sys.stdin`: Python ends with a fatal error if a thread still reads from it.
-    questions = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # only the answer goes there
+    questions, out = private_pipes()
     try:
         request: BatchRequest = pickle.load(questions)  # noqa: S301 - from the parent
     except (EOFError, pickle.UnpicklingError):  # the recording ended before it asked

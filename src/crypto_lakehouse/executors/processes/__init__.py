@@ -5,6 +5,7 @@
 2. `worker` is the other side: it reads shards from standard input, settles them, and writes events
    to standard output every 20 ms.
 3. `protocol` defines their messages: pickles between a process and its own child.
+4. `one_answer` starts a process for one question; `private_pipes` are the pipes of any such child.
 
 A worker that ends, or is silent for a minute, is replaced, and its shards are assigned again.
 Five workers in a row that settle nothing end the run. No process outlives the run, however it

@@ -10,7 +10,6 @@ import asyncio
 import math
 import os
 import pickle
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
@@ -28,6 +27,7 @@ from crypto_lakehouse.core.events import Event
 from crypto_lakehouse.core.metrics import ByteMeter
 from crypto_lakehouse.core.protocols import Emit
 from crypto_lakehouse.core.task_groups import one_error
+from crypto_lakehouse.executors.processes.private_pipes import private_pipes
 from crypto_lakehouse.executors.processes.protocol import FRAME, Job, WorkerMessage
 from crypto_lakehouse.executors.shards import Settler, Shard
 from crypto_lakehouse.ledger.lock import worker_lock
@@ -160,11 +160,7 @@ def serve(open_settler: OpenSettler) -> int:
     Returns:
         The process's exit code.
     """
-    # Not `sys.stdin`: Python ends with a fatal error if a thread still reads from it.
-    shards = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    elsewhere = os.open(os.devnull, os.O_WRONLY) if sys.stderr is None else sys.stderr.fileno()
-    os.dup2(elsewhere, sys.stdout.fileno())
+    shards, out = private_pipes()
     try:
         worker = Worker(pickle.load(shards), out, open_settler)  # noqa: S301 - from the parent
     except (EOFError, pickle.UnpicklingError):  # the run ended before it sent the job

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import IO
 
 from crypto_lakehouse.core.visible import json_text
+from crypto_lakehouse.executors.processes.private_pipes import private_pipes
 from crypto_lakehouse.integrations.mcp.bounded_query import BoundedQuery
 
 __all__ = ["main"]
@@ -26,10 +27,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> int:
     """Answer one query, and end."""
-    # Not `sys.stdin`: Python ends with a fatal error if a thread still reads from it.
-    questions = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # only the answer goes there
+    questions, out = private_pipes()
     if sys.platform == "linux":
         # A thread of Python, which waits for the end of the input, may not get its turn.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
